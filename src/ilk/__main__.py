@@ -1,0 +1,5 @@
+"""`python -m ilk`."""
+
+from ilk.cli.main import run
+
+run()

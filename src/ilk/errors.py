@@ -1,0 +1,101 @@
+"""Every error that ilk raises on purpose.
+
+Each message is one string: what was expected, what came, what to do. The command line prints it
+in one line and exits with 1; nothing else of ilk's own reaches a user as a traceback.
+
+    IlkError
+    ├── InvalidInput (also a ValueError)      an argument has the wrong shape, type or value
+    │   ├── NoSignal                          a batch from which a loss can learn nothing
+    │   └── NotEnoughTrials                   the data cannot carry the rate that was asked for
+    ├── ConfigError                           a run's settings: unknown key, wrong type, contradiction
+    ├── DataError                             a source of items cannot be used as it is
+    │   └── UnreadableItem                    one item cannot be decoded
+    ├── ClassOverlap                          evaluation would touch classes or images of training
+    ├── ArtifactError                         an artifact cannot be used
+    │   ├── DamagedArtifact                   a file is missing or its hash is wrong
+    │   ├── ForeignArtifact                   the folder is not an ilk artifact
+    │   └── NewerArtifact                     written by a newer version of ilk
+    ├── MissingWeights                        pretrained weights are not on this machine
+    ├── MissingExtra (also an ImportError)    a feature needs `pip install "ilk[...]"`
+    └── PluginError                           no such plugin, or two of one name
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArtifactError",
+    "ClassOverlap",
+    "ConfigError",
+    "DamagedArtifact",
+    "DataError",
+    "ForeignArtifact",
+    "IlkError",
+    "InvalidInput",
+    "MissingExtra",
+    "MissingWeights",
+    "NewerArtifact",
+    "NoSignal",
+    "NotEnoughTrials",
+    "PluginError",
+    "UnreadableItem",
+]
+
+
+class IlkError(Exception):
+    """The root: catch this to catch everything that ilk raises on purpose."""
+
+
+class InvalidInput(IlkError, ValueError):
+    """An argument has the wrong shape, type or value."""
+
+
+class NoSignal(InvalidInput):
+    """A batch from which a loss can learn nothing, such as a batch of one class."""
+
+
+class NotEnoughTrials(InvalidInput):
+    """The data cannot carry the error rate that was asked for."""
+
+
+class ConfigError(IlkError):
+    """A run's settings hold an unknown key, a wrong type or a contradiction."""
+
+
+class DataError(IlkError):
+    """A source of items cannot be used as it is."""
+
+
+class UnreadableItem(DataError):
+    """One item cannot be decoded; the message gives its name and the reason."""
+
+
+class ClassOverlap(IlkError):
+    """Evaluation would touch classes or images that the encoder was trained on."""
+
+
+class ArtifactError(IlkError):
+    """An encoder artifact cannot be used."""
+
+
+class DamagedArtifact(ArtifactError):
+    """A file of the artifact is missing or its hash is not the one in the manifest."""
+
+
+class ForeignArtifact(ArtifactError):
+    """The folder is not an ilk artifact."""
+
+
+class NewerArtifact(ArtifactError):
+    """The artifact was written by a newer version of ilk."""
+
+
+class MissingWeights(IlkError):
+    """Pretrained weights are not on this machine and cannot be fetched."""
+
+
+class MissingExtra(IlkError, ImportError):
+    """A feature needs packages that the base install leaves out."""
+
+
+class PluginError(IlkError):
+    """There is no plugin of that name, or there are two."""

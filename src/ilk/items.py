@@ -1,0 +1,130 @@
+"""Labelled items: what training learns from, evaluation measures on and a gallery is filled with.
+
+An item points at its content and never holds more than it was given; `preprocess` reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from ilk.errors import InvalidInput
+
+__all__ = ["Item", "Items", "Problem"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One labelled item."""
+
+    source: Path | np.ndarray
+    """A file, or the content itself: (H, W), (H, W, 3) or (H, W, 4) uint8 pixels, or any array
+    that the encoder takes as it is."""
+    label: str
+    """The name of its class."""
+    name: str
+    """What reports call the item: the path relative to the source, or a row number."""
+    split: str | None = None
+    """The part of a data set that it belongs to, such as "train"."""
+    group: str | None = None
+    """Items of one group were made together (one burst, one drawer, one vendor)."""
+    box: tuple[float, float, float, float] | None = None
+    """The region that counts, x1, y1, x2, y2 in pixels; None is the whole."""
+
+    def content_hash(self) -> str:
+        """Return the SHA-256 of the bytes behind the item, its box included.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        digest = hashlib.sha256()
+        if isinstance(self.source, Path):
+            digest.update(self.source.read_bytes())
+        else:
+            digest.update(f"{self.source.dtype.str}{self.source.shape}".encode())
+            digest.update(np.ascontiguousarray(self.source).tobytes())
+        if self.box is not None:
+            digest.update(repr(tuple(map(float, self.box))).encode())
+        return digest.hexdigest()
+
+
+@final
+@dataclass(frozen=True)
+class Problem:
+    """Something in a source that cannot be used, and why."""
+
+    name: str
+    reason: str
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Labelled items in a fixed order, with what had to be left out."""
+
+    items: tuple[Item, ...]
+    problems: tuple[Problem, ...] = ()
+    origin: str = "memory"
+    """Where they come from, for reports."""
+
+    @staticmethod
+    def from_arrays(contents: Iterable[np.ndarray], labels: Iterable[str]) -> Items:
+        """Make items from arrays in memory.
+
+        Raises:
+            InvalidInput: There are not as many labels as arrays.
+
+        Example:
+            >>> Items.from_arrays(np.zeros((2, 8, 8), np.uint8), ["a", "b"]).classes
+            ('a', 'b')
+        """
+        arrays, names = list(contents), [str(label) for label in labels]
+        if len(arrays) != len(names):
+            raise InvalidInput(f"expected one label per array, got {len(names)} for {len(arrays)}")
+        rows = zip(arrays, names, strict=True)
+        return Items(tuple(Item(a, label, f"row {i}") for i, (a, label) in enumerate(rows)))
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The label of each item, shape (N,), dtype object."""
+        return np.array([item.label for item in self.items], dtype=object)
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The distinct labels, sorted."""
+        return tuple(sorted(set(self.labels)))
+
+    @cached_property
+    def class_ids(self) -> np.ndarray:
+        """The position in `classes` of each item's label, shape (N,), int64."""
+        position = {label: i for i, label in enumerate(self.classes)}
+        return np.array([position[label] for label in self.labels], dtype=np.int64)
+
+    @cached_property
+    def class_sizes(self) -> Counter[str]:
+        """How many items each class has."""
+        return Counter(self.labels)
+
+    def where(self, keep: Callable[[Item], bool]) -> Items:
+        """Return the items that `keep` accepts, in the same order."""
+        return replace(self, items=tuple(item for item in self.items if keep(item)))
+
+    def of_classes(self, labels: Iterable[str]) -> Items:
+        """Return the items of these classes, in the same order."""
+        wanted = frozenset(labels)
+        return self.where(lambda item: item.label in wanted)
+
+    def take(self, indices: Iterable[int]) -> Items:
+        """Return the items at these positions, in that order."""
+        return replace(self, items=tuple(self.items[i] for i in indices))
