@@ -7,7 +7,7 @@ in one line and exits with 1; nothing else of ilk's own reaches a user as a trac
     ├── InvalidInput (also a ValueError)      an argument has the wrong shape, type or value
     │   ├── NoSignal                          a batch from which a loss can learn nothing
     │   └── NotEnoughTrials                   the data cannot carry the rate that was asked for
-    ├── ConfigError                           a run's settings: unknown key, wrong type, contradiction
+    ├── ConfigError                           settings: unknown key, wrong type, contradiction
     ├── DataError                             a source of items cannot be used as it is
     │   └── UnreadableItem                    one item cannot be decoded
     ├── ClassOverlap                          evaluation would touch classes or images of training
