@@ -1,0 +1,114 @@
+"""Distortions for photographs: another photograph of the same thing.
+
+Shapes: N frames of S x S pixels with C channels, values 0 to 255.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ilk.errors import InvalidInput
+from ilk.training.frames import between, check_frames
+
+__all__ = ["PhotoAugment"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class PhotoAugment:
+    """Another photograph of the same thing: random resized crop, mirror, mild colour.
+
+    Pass frames a little larger than what should come out (`frame_size`); larger ones are sampled
+    more densely and averaged, so that nothing aliases.
+
+    Example:
+        >>> frames = torch.zeros(2, 73, 73, 3, dtype=torch.uint8)
+        >>> augment = PhotoAugment(size_pixels=64)
+        >>> augment.frame_size(64), augment(frames, torch.Generator().manual_seed(0)).shape
+        (73, torch.Size([2, 64, 64, 3]))
+    """
+
+    size_pixels: int | None = None
+    """Size of what comes out; None is the size of what comes in."""
+    min_area: float = 0.3
+    """Smallest crop, as a share of the frame's area."""
+    max_aspect: float = 4 / 3
+    """Widest crop, width over height; the tallest is its inverse."""
+    flip: float = 0.5
+    """How often a frame is mirrored left to right, 0 to 1."""
+    brightness: float = 0.2
+    """Largest relative change of brightness."""
+    contrast: float = 0.2
+    """Largest relative change of contrast around the frame's mean."""
+    saturation: float = 0.2
+    """Largest relative change of the distance from grey."""
+
+    def __post_init__(self) -> None:
+        shares = (self.flip, self.brightness, self.contrast, self.saturation)
+        if not all(0 <= share <= 1 for share in shares):
+            raise InvalidInput(
+                f"flip, brightness, contrast and saturation must be between 0 and 1, got {shares}"
+            )
+        if not (0 < self.min_area <= 1 <= self.max_aspect < math.inf):
+            raise InvalidInput(
+                "min_area must be above 0 and at most 1, max_aspect at least 1, got "
+                f"{self.min_area} and {self.max_aspect}"
+            )
+        if self.size_pixels is not None and self.size_pixels < 1:
+            raise InvalidInput(f"size_pixels must be at least 1, got {self.size_pixels}")
+
+    def frame_size(self, size_pixels: int) -> int:
+        """Return 8/7 of `size_pixels`, the usual 256 for 224."""
+        return math.floor(size_pixels * 8 / 7)
+
+    def __call__(self, frames: Tensor, generator: torch.Generator) -> Tensor:
+        """Return (N, S, S, C) float32 distorted frames, 0 to 255.
+
+        Raises:
+            InvalidInput: The frames are not (N, S, S, C).
+        """
+        if not len(check_frames(frames)):
+            size = self.size_pixels or frames.shape[1]
+            return frames.new_zeros((0, size, size, frames.shape[3]), dtype=torch.float32)
+        size = self.size_pixels or frames.shape[1]
+        density = max(1, round(frames.shape[1] / size))
+        matrix = self._crops(len(frames), generator).to(frames.device)
+        shape = [len(frames), 1, size * density, size * density]
+        grid = functional.affine_grid(matrix, shape, align_corners=False)
+        pixels = frames.permute(0, 3, 1, 2).float()
+        pixels = functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+        if density > 1:
+            pixels = functional.avg_pool2d(pixels, density)
+        return self._recolor(pixels, generator).permute(0, 2, 3, 1)
+
+    def _crops(self, num: int, generator: torch.Generator) -> Tensor:
+        """Return one affine map from output to input per frame, (N, 2, 3)."""
+        area = self.min_area + (1 - self.min_area) * torch.rand(num, generator=generator)
+        aspect = torch.exp(between(num, generator) * math.log(self.max_aspect))
+        size = (area[:, None] ** 0.5 * torch.stack([aspect**0.5, aspect**-0.5], 1)).clamp(max=1)
+        center = between((num, 2), generator) * (1 - size)
+        mirror = 1 - 2 * (torch.rand(num, generator=generator) < self.flip).float()
+        matrix = torch.zeros(num, 2, 3)
+        matrix[:, 0, 0], matrix[:, 1, 1] = size[:, 0] * mirror, size[:, 1]
+        matrix[:, :, 2] = center
+        return matrix
+
+    def _recolor(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """Change brightness, contrast and saturation of (N, C, S, S) pixels."""
+        strengths = torch.tensor([self.brightness, self.contrast, self.saturation])
+        factors = 1 + between((len(pixels), 3), generator) * strengths
+        brightness, contrast, saturation = factors.to(pixels.device)[:, :, None, None, None].unbind(
+            1
+        )
+        pixels = pixels * brightness
+        mean = pixels.mean((1, 2, 3), keepdim=True)
+        grey = pixels.mean(1, keepdim=True)
+        # Both changes keep a weighted share of the pixel, so they are one weighted sum.
+        pixels = contrast * (grey + saturation * (pixels - grey)) + (1 - contrast) * mean
+        return pixels.clamp(0, 255)
