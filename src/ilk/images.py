@@ -1,0 +1,295 @@
+"""Bytes to pixels, as a person sees them: turned, on white, at eight bits.
+
+Six formats are read: JPEG, PNG, WebP, GIF (first frame), BMP and TIFF (first page). They are told
+apart by their first bytes, never by the file's name. What a person sees, here:
+
+- an EXIF orientation is applied, all eight of them;
+- transparency lies on white, whether it is an alpha channel, a palette entry or a colour;
+- sixteen bits become eight by scaling (65,535 is white), twelve by theirs (4,095 is white);
+- 32-bit integers and floats have no white of their own. White is the smallest of 1 (floats
+  only), 255 and 65,535 that no value exceeds; where a value is negative or larger than that, the
+  smallest value is black and the largest is white. NaN is black;
+- CMYK becomes RGB. JPEG stores it inverted, as Adobe does, and it is read so. Colour profiles are
+  not applied.
+
+Shapes: H height, W width in pixels, after orientation.
+"""
+
+from __future__ import annotations
+
+import stat
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image
+
+from ilk.errors import UnreadableItem
+
+__all__ = ["MAX_PIXELS", "Box", "decode", "read_image"]
+
+Box = tuple[float, float, float, float]
+"""x1, y1, x2, y2 in pixels of the picture as it is seen, that is after orientation."""
+
+MAX_PIXELS = 64_000_000
+"""The largest picture that is decoded unless told otherwise, 8,000 x 8,000."""
+
+_FORMATS: tuple[tuple[bytes, str, str], ...] = (
+    (b"\xff\xd8\xff", "Jpeg", "JpegImageFile"),
+    (b"\x89PNG\r\n\x1a\n", "Png", "PngImageFile"),
+    (b"RIFF", "WebP", "WebPImageFile"),
+    (b"GIF8", "Gif", "GifImageFile"),
+    (b"BM", "Bmp", "BmpImageFile"),
+    (b"II*\0", "Tiff", "TiffImageFile"),
+    (b"MM\0*", "Tiff", "TiffImageFile"),
+    (b"II+\0", "Tiff", "TiffImageFile"),
+    (b"MM\0+", "Tiff", "TiffImageFile"),
+)
+"""First bytes, Pillow's plugin and its class. Going there directly keeps our own pixel limit the
+only one, whatever the process has set Pillow's to, and keeps every other decoder out of reach."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation but the first."""
+
+_ORIENTATION = 0x0112
+_BITS_PER_SAMPLE = 258
+_quiet_lock = threading.RLock()
+
+
+def read_image(
+    source: Path | bytes | np.ndarray,
+    *,
+    name: str = "",
+    box: Box | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+    """Return the picture as a person sees it, (H, W, 3) uint8 RGB.
+
+    Args:
+        source: A file, its bytes, or pixels: (H, W), (H, W, 1) grey, (H, W, 2) grey and alpha,
+            (H, W, 3) RGB or (H, W, 4) RGB and alpha; bool, uint8, uint16 or any other number,
+            brought to eight bits as the module says.
+        name: What an error calls it; the path if there is none.
+        box: The region to keep, rounded outwards to whole pixels and cut to the picture.
+        max_pixels: Larger pictures are refused before any pixel is decoded.
+
+    Raises:
+        UnreadableItem: It cannot be opened, decoded or cropped. The message is "NAME: reason".
+
+    Example:
+        >>> read_image(np.array([[0, 65535]], np.uint16)).tolist()
+        [[[0, 0, 0], [255, 255, 255]]]
+        >>> read_image(b"<svg/>", name="logo.svg")
+        Traceback (most recent call last):
+        ...
+        ilk.errors.UnreadableItem: logo.svg: not a JPEG, PNG, WebP, GIF, BMP or TIFF picture
+    """
+    return np.array(decode(source, name=name, box=box, max_pixels=max_pixels).convert("RGB"))
+
+
+def decode(
+    source: Path | bytes | np.ndarray,
+    *,
+    name: str = "",
+    box: Box | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Image.Image:
+    """Return the same picture as `read_image` does, as a Pillow image of mode L or RGB.
+
+    Raises:
+        UnreadableItem: As in `read_image`.
+    """
+    try:
+        if isinstance(source, np.ndarray):
+            name = name or "array"
+            image = _from_array(source, max_pixels)
+        elif isinstance(source, bytes):
+            name = name or "bytes"
+            image = _from_file(BytesIO(source), max_pixels)
+        else:
+            name = name or str(source)
+            with _open_regular(source) as file:
+                image = _from_file(file, max_pixels)
+        return image if box is None else _cropped(image, box)
+    except _Refused as error:
+        raise UnreadableItem(f"{name}: {error}") from None
+    except OSError as error:
+        raise UnreadableItem(f"{name}: {error.strerror or error}") from None
+
+
+class _Refused(Exception):
+    """The reason why a picture cannot be read, still without its name."""
+
+
+def _open_regular(path: Path) -> IO[bytes]:
+    """Open a file, and nothing else: a pipe or device would wait forever or never end."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise _Refused("is a folder" if stat.S_ISDIR(mode) else "is not a regular file")
+    return path.open("rb")
+
+
+def _from_file(file: IO[bytes], max_pixels: int) -> Image.Image:
+    start = file.read(16)
+    if not start:
+        raise _Refused("the file is empty")
+    plugin, kind = _format(start)
+    try:
+        return _decoded(file, plugin, kind, max_pixels)
+    except _Refused:
+        raise
+    except MemoryError:
+        raise _Refused("decoding it takes more memory than there is") from None
+    # a damaged file makes Pillow raise anything from SyntaxError to struct.error
+    except Exception as error:
+        raise _Refused(f"damaged {plugin.upper()} file: {error or type(error).__name__}") from None
+
+
+def _format(start: bytes) -> tuple[str, str]:
+    """Return Pillow's plugin and class for a file that starts so."""
+    for magic, plugin, kind in _FORMATS:
+        if start.startswith(magic) and (magic != b"RIFF" or start[8:12] == b"WEBP"):
+            return plugin, kind
+    raise _Refused("not a JPEG, PNG, WebP, GIF, BMP or TIFF picture")
+
+
+def _decoded(file: IO[bytes], plugin: str, kind: str, max_pixels: int) -> Image.Image:
+    file.seek(0)
+    with _quiet():
+        image: Image.Image = getattr(import_module(f"PIL.{plugin}ImagePlugin"), kind)(file)
+        _refuse_too_large(image.width, image.height, max_pixels)
+        if plugin == "Tiff":  # complains while it loads, and turns itself
+            image.load()
+    image.load()
+    with _quiet():
+        turn = None if plugin == "Tiff" else _TURNS.get(_orientation(image))
+    visible = _visible(image)
+    return visible if turn is None else visible.transpose(turn)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence Pillow's warnings about damaged metadata: it is pixels that we came for.
+
+    Filters are process-wide, hence the lock; it spans the reading of headers, not of pixels.
+    """
+    with _quiet_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _refuse_too_large(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise _Refused(
+            f"{width} x {height} is {width * height:,} pixels, more than the limit of "
+            f"{max_pixels:,}: a decompression bomb, or raise max_pixels"
+        )
+    if width < 1 or height < 1:
+        raise _Refused(f"the picture has no pixels, its size is {width} x {height}")
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation; damaged EXIF data counts as none, as viewers have it."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:
+        return 1
+
+
+def _visible(image: Image.Image) -> Image.Image:
+    """Bring any mode to L or RGB, transparency on white."""
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return image
+    if image.mode == "1" and "transparency" not in image.info:
+        return image.convert("L")
+    if image.mode[0] in "IF":
+        return _wide_grey(image)
+    if image.has_transparency_data:
+        seen = image.convert("RGBA")
+        white = Image.new("RGB", seen.size, (255, 255, 255))
+        white.paste(seen, mask=seen.getchannel("A"))
+        return white
+    return image.convert("RGB")
+
+
+def _wide_grey(image: Image.Image) -> Image.Image:
+    """Scale grey of more than eight bits: I;16 and its kin, I and F."""
+    values = np.asarray(image)
+    bits = _declared_bits(image)
+    if bits is not None:
+        low = -(2 ** (bits - 1)) if values.min() < 0 else 0
+        grey = _scaled(values, float(low), float(low + 2**bits - 1))
+    else:
+        grey = _eight_bits(values)
+    if isinstance(clear := image.info.get("transparency"), int):
+        grey = np.where(values == clear, np.uint8(255), grey)
+    return Image.fromarray(grey)
+
+
+def _declared_bits(image: Image.Image) -> int | None:
+    """Return the bit depth of a grey picture if it is 16 or less, None where white is a guess."""
+    declared = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE)
+    if declared:
+        return int(declared[0]) if declared[0] <= 16 else None
+    return None if image.mode == "F" else 16
+
+
+def _from_array(pixels: np.ndarray, max_pixels: int) -> Image.Image:
+    channels = 1 if pixels.ndim == 2 else pixels.shape[-1] if pixels.ndim == 3 else 0
+    if channels not in (1, 2, 3, 4):
+        raise _Refused(f"pixels must be (H, W) or (H, W, 1 to 4), got {pixels.shape}")
+    _refuse_too_large(pixels.shape[1], pixels.shape[0], max_pixels)
+    if pixels.dtype.kind not in "buif":
+        raise _Refused(f"pixels must be numbers, got {pixels.dtype}")
+    eight = np.ascontiguousarray(_eight_bits(pixels).reshape(*pixels.shape[:2], channels))
+    if channels in (1, 3):
+        return Image.fromarray(eight[..., 0] if channels == 1 else eight)
+    return _visible(Image.fromarray(eight))
+
+
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    """Bring numbers of any type to uint8 by the rule of the module."""
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8) * np.uint8(255)
+    if values.dtype == np.uint16:
+        return _scaled(values, 0.0, 65535.0)
+    finite: Any = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    whites = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
+    white = next((white for white in whites if low >= 0 and high <= white), None)
+    return _scaled(values, low, high) if white is None else _scaled(values, 0.0, white)
+
+
+def _scaled(values: np.ndarray, black: float, white: float) -> np.ndarray:
+    """Map black to 0 and white to 255, rounding to the nearest."""
+    width = max(white - black, np.finfo(np.float64).tiny)
+    shares = (np.nan_to_num(values.astype(np.float64), nan=black) - black) / width
+    return (shares.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _cropped(image: Image.Image, box: Box) -> Image.Image:
+    if not np.isfinite(box).all():
+        raise _Refused(f"box {box} must be four finite numbers")
+    x1, y1 = (max(0, int(np.floor(v))) for v in box[:2])
+    x2, y2 = min(image.width, int(np.ceil(box[2]))), min(image.height, int(np.ceil(box[3])))
+    if x1 >= x2 or y1 >= y2:
+        raise _Refused(
+            f"box {tuple(box)} holds no pixel of the picture of {image.width} x {image.height}"
+        )
+    return image.crop((x1, y1, x2, y2))

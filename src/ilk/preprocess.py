@@ -1,0 +1,232 @@
+"""From an item's content to what an encoder takes: one code for training, evaluation and serving.
+
+Three steps, and augmentation goes between the second and the third: `read_image` gives the
+picture as a person sees it, `Preprocess.frame` cuts it to a square of the encoder's size, and
+`Preprocess.normalize` makes floats of it. Nothing here is random.
+
+Shapes: N inputs, C channels (1 or 3), S size in pixels, H and W height and width of a picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, final, get_args
+
+import numpy as np
+from PIL import Image
+
+from ilk.errors import InvalidInput, UnreadableItem
+from ilk.images import decode, read_image
+from ilk.items import Item
+
+__all__ = ["Preprocess", "read_image"]
+
+Modality = Literal["image", "array"]
+Resize = Literal["squash", "crop", "pad"]
+
+_WHITE = 255
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Preprocess:
+    """What turns an item's content into one row of an encoder's input.
+
+    Example:
+        >>> preprocess = Preprocess(size_pixels=2, channels=1, mean=(0.5,), std=(0.5,))
+        >>> frame = preprocess.frame(np.full((9, 5, 3), 255, np.uint8))
+        >>> frame.shape, frame.dtype.name
+        ((2, 2, 1), 'uint8')
+        >>> preprocess.normalize(frame[None]).tolist()
+        [[[[1.0, 1.0], [1.0, 1.0]]]]
+        >>> Preprocess.from_settings(preprocess.settings) == preprocess
+        True
+    """
+
+    modality: Modality = "image"
+    """What items hold: pictures, or arrays that the encoder takes as they are."""
+    size_pixels: int = 224
+    """S, the side of the square that the encoder sees."""
+    channels: int = 3
+    """C: 3 is RGB, 1 is luminance."""
+    resize: Resize = "squash"
+    """How a picture becomes a square: "squash" changes its proportions, "crop" keeps the middle,
+    "pad" keeps all and fills up with white."""
+    crop_fraction: float = 1.0
+    """The share of the side (for "crop" of the shorter side) that is kept, from the middle."""
+    mean: tuple[float, ...] = (0.5,)
+    """Per channel, or one for all, on the scale where white is 1."""
+    std: tuple[float, ...] = (0.5,)
+    """Per channel, or one for all, on the scale where white is 1."""
+    trim: bool = False
+    """Whether to cut away the plain border around a drawing first."""
+    shape: tuple[int, ...] | None = None
+    """The shape of one array, if the modality is "array" and the shape is fixed."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other.
+
+        Raises:
+            InvalidInput: A setting is out of its range.
+        """
+        _require(self.modality in get_args(Modality), "modality", "image or array", self.modality)
+        _require(self.resize in get_args(Resize), "resize", "squash, crop or pad", self.resize)
+        _require(self.channels in (1, 3), "channels", "1 or 3", self.channels)
+        _require(self.size_pixels >= 1, "size_pixels", "at least 1", self.size_pixels)
+        is_share = 0 < self.crop_fraction <= 1
+        _require(is_share, "crop_fraction", "above 0 and at most 1", self.crop_fraction)
+        if self.resize == "pad":
+            is_whole = self.crop_fraction == 1
+            _require(is_whole, "crop_fraction", "1 with resize 'pad'", self.crop_fraction)
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            fits = len(values) in (1, self.channels) and all(math.isfinite(v) for v in values)
+            _require(fits, name, f"1 or {self.channels} finite numbers", values)
+        _require(all(v > 0 for v in self.std), "std", "above 0", self.std)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that `from_settings` needs to make this again, fit for JSON."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @staticmethod
+    def from_settings(settings: Mapping[str, Any]) -> Preprocess:
+        """Make the preprocessing that `settings` describes.
+
+        Raises:
+            InvalidInput: A key is unknown or a value is out of its range.
+        """
+        known = {field.name for field in fields(Preprocess)}
+        if unknown := sorted(set(settings) - known):
+            raise InvalidInput(f"preprocess takes {sorted(known)}, got the unknown {unknown}")
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()
+        }
+        try:
+            return Preprocess(**values)
+        except TypeError as error:
+            raise InvalidInput(f"preprocess got a value of a wrong type: {error}") from None
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """(C, S, S) for pictures, `shape` for arrays: the shape of one row of an input batch."""
+        if self.modality == "array":
+            return self.shape
+        return self.channels, self.size_pixels, self.size_pixels
+
+    def frame(self, image: np.ndarray) -> np.ndarray:
+        """Return the (S, S, C) uint8 frame of an (H, W, 3) uint8 picture.
+
+        Shrinking is antialiased (every pixel counts) and uses the bicubic filter.
+
+        Raises:
+            InvalidInput: The picture is not (H, W, 3) uint8 or has no pixels.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise InvalidInput(
+                f"a picture must be (H, W, 3) uint8, got {image.shape} {image.dtype}; "
+                "read_image makes one of anything"
+            )
+        return self._framed(Image.fromarray(np.ascontiguousarray(image)))
+
+    def normalize(self, frames: np.ndarray) -> np.ndarray:
+        """Return (frames / 255 - mean) / std, channels first: (N, C, S, S) float32.
+
+        Args:
+            frames: (N, S, S, C), uint8 or floats from 0 to 255.
+
+        Raises:
+            InvalidInput: The frames have another shape.
+        """
+        expected = (self.size_pixels, self.size_pixels, self.channels)
+        if frames.shape[1:] != expected:
+            raise InvalidInput(f"frames must be (N, S, S, C) with {expected}, got {frames.shape}")
+        mean, std = np.array(self.mean), np.array(self.std)
+        batch = np.ascontiguousarray(frames.transpose(0, 3, 1, 2), dtype=np.float32)
+        batch *= (1 / (255 * std)).astype(np.float32)[:, None, None]
+        batch -= (mean / std).astype(np.float32)[:, None, None]
+        return batch
+
+    def load(self, item: Item) -> np.ndarray:
+        """Return an item's content: the (S, S, C) uint8 frame, or the array as it is.
+
+        The same as `frame(read_image(...))`, without its detour through RGB for grey.
+
+        Raises:
+            UnreadableItem: It cannot be read, or is a file where an array is expected.
+        """
+        if self.modality == "image":
+            return self._framed(decode(item.source, name=item.name, box=item.box))
+        if not isinstance(item.source, np.ndarray):
+            raise UnreadableItem(f"{item.name}: expected an array in memory, got a file")
+        if self.shape is not None and item.source.shape != self.shape:
+            shapes = f"expected an array of shape {self.shape}, got {item.source.shape}"
+            raise UnreadableItem(f"{item.name}: {shapes}")
+        return item.source
+
+    def inputs(self, loaded: Sequence[np.ndarray]) -> np.ndarray:
+        """Return what the encoder takes for N results of `load`: a float32 batch.
+
+        Raises:
+            InvalidInput: There is nothing, or the shapes differ.
+        """
+        if len({array.shape for array in loaded}) != 1:
+            shapes = sorted({array.shape for array in loaded})
+            raise InvalidInput(f"expected inputs of one shape, got {shapes or 'no inputs'}")
+        batch = np.stack(loaded)
+        return self.normalize(batch) if self.modality == "image" else batch.astype(np.float32)
+
+    def _framed(self, image: Image.Image) -> np.ndarray:
+        """Cut and scale in one step; grey first, where that is all that is wanted."""
+        if self.channels == 1 and image.mode != "L":
+            image = image.convert("L")
+        if self.trim:
+            image = image.crop(_ink(image))
+        size = self.size_pixels
+        if self.resize == "pad":
+            scale = size / max(image.size)
+            width, height = (max(1, round(side * scale)) for side in image.size)
+            small = image.resize((width, height), Image.Resampling.BICUBIC)
+            white = _WHITE if image.mode == "L" else (_WHITE,) * 3
+            square = Image.new(image.mode, (size, size), white)
+            square.paste(small, ((size - width) // 2, (size - height) // 2))
+        else:
+            box = self._kept(image.width, image.height)
+            square = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+        if self.channels == 3:
+            square = square.convert("RGB")
+        return np.array(square).reshape(size, size, self.channels)
+
+    def _kept(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Return the middle of the picture that "squash" or "crop" keeps."""
+        shorter = min(width, height)
+        sides = (shorter, shorter) if self.resize == "crop" else (width, height)
+        x, y = (
+            (whole - side * self.crop_fraction) / 2
+            for whole, side in zip((width, height), sides, strict=True)
+        )
+        return x, y, width - x, height - y
+
+
+def _ink(image: Image.Image) -> tuple[int, int, int, int]:
+    """Return the box of what differs from the border, with a margin of a tenth of its side."""
+    grey = np.asarray(image.convert("L")).astype(np.int16)
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    is_ink = abs(grey - np.median(border)) > 32
+    if not is_ink.any():
+        return 0, 0, image.width, image.height
+    rows, columns = np.flatnonzero(is_ink.any(1)), np.flatnonzero(is_ink.any(0))
+    x1, x2, y1, y2 = columns[0], columns[-1] + 1, rows[0], rows[-1] + 1
+    margin = round(max(x2 - x1, y2 - y1) / 10)
+    return (
+        max(0, int(x1) - margin),
+        max(0, int(y1) - margin),
+        min(image.width, int(x2) + margin),
+        min(image.height, int(y2) + margin),
+    )
+
+
+def _require(is_met: bool, name: str, expected: str, got: object) -> None:
+    if not is_met:
+        raise InvalidInput(f"preprocess.{name} must be {expected}, got {got!r}")
