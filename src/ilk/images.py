@@ -9,8 +9,7 @@ apart by their first bytes, never by the file's name. What a person sees, here:
 - 32-bit integers and floats have no white of their own. White is the smallest of 1 (floats
   only), 255 and 65,535 that no value exceeds; where a value is negative or larger than that, the
   smallest value is black and the largest is white. NaN is black;
-- CMYK becomes RGB. JPEG stores it inverted, as Adobe does, and it is read so. Colour profiles are
-  not applied.
+- CMYK becomes RGB, inverted in JPEG as Adobe stores it. Colour profiles are not applied.
 
 Shapes: H height, W width in pixels, after orientation.
 """
@@ -32,7 +31,7 @@ from PIL import Image
 
 from ilk.errors import UnreadableItem
 
-__all__ = ["MAX_PIXELS", "Box", "decode", "read_image"]
+__all__ = ["MAX_PIXELS", "Box", "decode", "looks_like_picture", "read_image"]
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels of the picture as it is seen, that is after orientation."""
@@ -49,10 +48,9 @@ _FORMATS: tuple[tuple[bytes, str, str], ...] = (
     (b"II*\0", "Tiff", "TiffImageFile"),
     (b"MM\0*", "Tiff", "TiffImageFile"),
     (b"II+\0", "Tiff", "TiffImageFile"),
-    (b"MM\0+", "Tiff", "TiffImageFile"),
 )
-"""First bytes, Pillow's plugin and its class. Going there directly keeps our own pixel limit the
-only one, whatever the process has set Pillow's to, and keeps every other decoder out of reach."""
+"""First bytes, Pillow's plugin and class. Going there directly makes our pixel limit the only one
+and keeps every other decoder out of reach."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -131,6 +129,11 @@ def decode(
         raise UnreadableItem(f"{name}: {error.strerror or error}") from None
 
 
+def looks_like_picture(start: bytes) -> bool:
+    """Return whether a file that begins with these 16 bytes is of a format that is read."""
+    return _format(start) is not None
+
+
 class _Refused(Exception):
     """The reason why a picture cannot be read, still without its name."""
 
@@ -147,7 +150,9 @@ def _from_file(file: IO[bytes], max_pixels: int) -> Image.Image:
     start = file.read(16)
     if not start:
         raise _Refused("the file is empty")
-    plugin, kind = _format(start)
+    if (found := _format(start)) is None:
+        raise _Refused("not a JPEG, PNG, WebP, GIF, BMP or TIFF picture")
+    plugin, kind = found
     try:
         return _decoded(file, plugin, kind, max_pixels)
     except _Refused:
@@ -159,12 +164,12 @@ def _from_file(file: IO[bytes], max_pixels: int) -> Image.Image:
         raise _Refused(f"damaged {plugin.upper()} file: {error or type(error).__name__}") from None
 
 
-def _format(start: bytes) -> tuple[str, str]:
+def _format(start: bytes) -> tuple[str, str] | None:
     """Return Pillow's plugin and class for a file that starts so."""
     for magic, plugin, kind in _FORMATS:
         if start.startswith(magic) and (magic != b"RIFF" or start[8:12] == b"WEBP"):
             return plugin, kind
-    raise _Refused("not a JPEG, PNG, WebP, GIF, BMP or TIFF picture")
+    return None
 
 
 def _decoded(file: IO[bytes], plugin: str, kind: str, max_pixels: int) -> Image.Image:

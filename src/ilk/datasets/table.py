@@ -1,0 +1,210 @@
+"""A table of items: CSV, TSV or Parquet with `path,label` and optionally more.
+
+    path,label,split,group,x1,y1,x2,y2
+    img/1.jpg,left-pointing,train,burst 7,10,20,110,220
+
+`path` is relative to the table's folder, or absolute. `split` says which part of the data set an
+item belongs to, `group` which items were made together, and the box is the region that counts, in
+pixels of the picture as it is seen; all four corners or none. Other columns are passed over. Text
+is UTF-8, with or without a byte-order mark; spaces after a comma do not count; labels are brought
+to composed Unicode (NFC).
+
+A table that is not one (missing or doubled columns, another encoding) is refused as a whole. A row
+that cannot be used is reported by its line: an empty path or label, a bad box, a missing file, or a
+row that repeats another one's path and box.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from ilk.datasets.folder import clean_label, file_problem
+from ilk.errors import DataError, MissingExtra
+from ilk.images import Box
+from ilk.items import Item, Items, Problem
+
+__all__ = ["read_table"]
+
+_REQUIRED = ("path", "label")
+_CORNERS = ("x1", "y1", "x2", "y2")
+_KNOWN = (*_REQUIRED, "split", "group", *_CORNERS)
+_Row = tuple[str, Mapping[str, str]]
+"""What errors call a row, and its cells by column; an empty cell is ""."""
+
+
+class _BadRow(Exception):
+    """Why a row cannot be used."""
+
+
+def read_table(path: Path) -> Items:
+    """List the items of a .csv, .tsv or .parquet file in the order of its rows.
+
+    Args:
+        path: The table. Relative paths in it start at its folder.
+
+    Returns:
+        Items named by their path as it is written (with the line if a box makes several of one
+        file), with the rows that cannot be used as problems.
+
+    Raises:
+        DataError: It is not a table with the columns `path` and `label`.
+        MissingExtra: It is Parquet, and pyarrow is not installed.
+        OSError: It cannot be opened.
+    """
+    is_parquet = path.suffix.lower() == ".parquet"
+    items: list[Item] = []
+    problems: list[Problem] = []
+    first_seen: dict[tuple[Path, Box | None], tuple[str, str]] = {}
+    for place, row in _parquet_rows(path) if is_parquet else _text_rows(path):
+        try:
+            item = _item(row, path.parent, place)
+            key = (_source(item), item.box)
+            if key in first_seen:
+                raise _BadRow(_repeats(item, *first_seen[key]))
+            first_seen[key] = place, item.label
+        except _BadRow as error:
+            what = f"{place} ({row['path']})" if row.get("path") else place
+            problems.append(Problem(what, str(error)))
+        else:
+            items.append(item)
+    return Items(tuple(items), tuple(problems), origin=str(path))
+
+
+def _item(row: Mapping[str, str], folder: Path, place: str) -> Item:
+    for column in _REQUIRED:
+        if not row.get(column, "").strip():
+            raise _BadRow(f"the {column} is empty")
+    if "\0" in row["path"]:
+        raise _BadRow("the path holds a null character")
+    source = folder / row["path"]
+    box = _box([row.get(corner, "").strip() for corner in _CORNERS])
+    if (reason := file_problem(source)) is not None:
+        raise _BadRow(reason)
+    return Item(
+        source,
+        clean_label(row["label"]),
+        row["path"] if box is None else f"{row['path']} ({place})",
+        split=row.get("split") or None,
+        group=row.get("group") or None,
+        box=box,
+    )
+
+
+def _source(item: Item) -> Path:
+    if not isinstance(item.source, Path):
+        raise TypeError("a table holds files")
+    return item.source
+
+
+def _repeats(item: Item, place: str, label: str) -> str:
+    if item.label == label:
+        return f"repeats {place}"
+    return f"repeats {place} under another label, {item.label!r} instead of {label!r}"
+
+
+def _box(corners: Sequence[str]) -> Box | None:
+    if not any(corners):
+        return None
+    if not all(corners):
+        missing = ", ".join(n for n, v in zip(_CORNERS, corners, strict=True) if not v)
+        raise _BadRow(f"the box has no {missing}; give all of x1, y1, x2, y2 or none")
+    try:
+        x1, y1, x2, y2 = (float(corner) for corner in corners)
+    except ValueError:
+        raise _BadRow(f"the box {','.join(corners)} must be four numbers") from None
+    if not all(map(math.isfinite, (x1, y1, x2, y2))):
+        raise _BadRow(f"the box {','.join(corners)} must be finite")
+    if not (x1 < x2 and y1 < y2 and x2 > 0 and y2 > 0):
+        raise _BadRow(
+            f"the box {','.join(corners)} must have x1 < x2, y1 < y2 and touch the picture"
+        )
+    return x1, y1, x2, y2
+
+
+def _text_rows(path: Path) -> Iterator[_Row]:
+    """Yield the rows of a CSV or TSV file, each called by the line it ends on."""
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            _check_header(path, header)
+            for cells in reader:
+                if cells:
+                    yield (
+                        f"line {reader.line_num}",
+                        _by_column(path, header, cells, reader.line_num),
+                    )
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path}: expected UTF-8 text, got byte 0x{error.object[error.start]:02x} after "
+                f"line {reader.line_num}; save the table as UTF-8"
+            ) from None
+        except csv.Error as error:
+            raise DataError(
+                f"{path}: line {reader.line_num} is not {path.suffix}: {error}"
+            ) from None
+
+
+def _by_column(
+    path: Path, header: Sequence[str], cells: Sequence[str], line: int
+) -> Mapping[str, str]:
+    if len(cells) != len(header):
+        raise DataError(
+            f"{path}: line {line} has {len(cells)} cells where the header has {len(header)}; "
+            "put quotes around cells that hold the separator"
+        )
+    return dict(zip(header, cells, strict=True))
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    """Refuse a table whose columns are missing, doubled or separated by something else."""
+    if not any(header):
+        raise DataError(f"{path}: expected a table with the columns path and label, got no header")
+    counts = Counter(header)
+    if doubled := [name for name in _KNOWN if counts[name] > 1]:
+        raise DataError(f"{path}: the header has {' and '.join(doubled)} more than once")
+    if missing := [name for name in _REQUIRED if name not in counts]:
+        hint = "; it looks separated by ';', save it with commas" if ";" in header[0] else ""
+        raise DataError(
+            f"{path}: expected the columns path and label, found no {' and no '.join(missing)} "
+            f"in {', '.join(header)}{hint}"
+        )
+    corners = [name for name in _CORNERS if name in counts]
+    if corners and len(corners) < len(_CORNERS):
+        raise DataError(
+            f"{path}: a box needs the columns x1, y1, x2 and y2, found {', '.join(corners)} only"
+        )
+
+
+def _parquet_rows(path: Path) -> Iterator[_Row]:
+    """Yield the rows of a Parquet file, counted from 1; columns that are not known stay unread."""
+    try:
+        import pyarrow as arrow
+        import pyarrow.parquet as parquet
+    except ModuleNotFoundError:
+        raise MissingExtra(f'{path}: Parquet needs pyarrow; pip install "ilk[tables]"') from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            _check_header(path, file.schema_arrow.names)
+            columns = [name for name in file.schema_arrow.names if name in _KNOWN]
+            number = 0
+            for batch in file.iter_batches(columns=columns):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"row {number}", {name: _as_text(cell) for name, cell in row.items()}
+    except (arrow.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a readable Parquet file: {error}") from None
+
+
+def _as_text(cell: object) -> str:
+    """Return a cell as a CSV file would hold it; null and NaN are empty."""
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    if isinstance(cell, bytes):
+        return cell.decode()
+    return str(cell)
