@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC
 
-import torch
 from torch import Tensor, nn
 
 from ilk.preprocess import Preprocess
@@ -62,7 +61,3 @@ class TrainableEncoder(nn.Module, ABC):
         """Return the (N, D) embeddings of (N, C, S, S) normalized inputs."""
         embeddings: Tensor = self.head(self.backbone(inputs))
         return embeddings
-
-    def example_inputs(self, num_inputs: int = 2) -> Tensor:
-        """Return zeros of the shape that `forward` takes, (N, C, S, S)."""
-        return torch.zeros(num_inputs, *self.preprocess.input_shape)
