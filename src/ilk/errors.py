@@ -15,6 +15,8 @@ in one line and exits with 1; nothing else of ilk's own reaches a user as a trac
     │   ├── DamagedArtifact                   a file is missing or its hash is wrong
     │   ├── ForeignArtifact                   the folder is not an ilk artifact
     │   └── NewerArtifact                     written by a newer version of ilk
+    ├── TrainingDiverged                      the loss is not a finite number any more
+    ├── TrainingStopped                       a person or the system asked training to stop
     ├── MissingWeights                        pretrained weights are not on this machine
     ├── MissingExtra (also an ImportError)    a feature needs `pip install "ilk[...]"`
     └── PluginError                           no such plugin, or two of one name
@@ -37,6 +39,8 @@ __all__ = [
     "NoSignal",
     "NotEnoughTrials",
     "PluginError",
+    "TrainingDiverged",
+    "TrainingStopped",
     "UnreadableItem",
 ]
 
@@ -87,6 +91,14 @@ class ForeignArtifact(ArtifactError):
 
 class NewerArtifact(ArtifactError):
     """The artifact was written by a newer version of ilk."""
+
+
+class TrainingDiverged(IlkError):
+    """The loss or an embedding is not a finite number any more."""
+
+
+class TrainingStopped(IlkError):
+    """Training was asked to stop; the message says how to go on."""
 
 
 class MissingWeights(IlkError):
