@@ -1,0 +1,186 @@
+"""Inner products of many probes with many references in bounded memory, and how far to trust them.
+
+One blocked matrix product orders the references of every probe almost rightly. `Block.band` says
+how far apart two values must be to be in the right order for sure; whoever needs the order of
+closer ones asks `Scan.exact`, the distance itself in float64. So what is found depends neither on
+the block size nor on the order in which a matrix product adds.
+
+Shapes: Q probes, R references, B probes of one block, D embedding size, K key size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from ilk.distances import Distance
+from ilk.errors import InvalidInput
+
+__all__ = ["Block", "Scan"]
+
+_SAFETY = 8.0
+"""The rounding error of an inner product of K terms stays within _SAFETY sqrt(K) u |q| |k|, with u
+the unit roundoff, but for a chance of about 1e-13 (Higham and Mary 2019, theorem 2.4)."""
+
+_ROWS_AT_ONCE = 1024
+"""More rows in a block do not make the matrix product faster."""
+
+_EXACT_ELEMENTS = 1 << 17
+"""Elements per side of one exact recomputation: 1 MiB, which stays in the cache."""
+
+_KEY_ROWS = 4096
+"""How many keys are made at once."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The inner products of the probes `start` to `stop` with all references."""
+
+    start: int
+    stop: int
+    values: np.ndarray
+    """(B, R), larger is closer. Yours to overwrite until the next block is asked for."""
+    band: np.ndarray
+    """(B,): of two values further apart than this, the larger is the closer for sure."""
+
+
+@final
+class Scan:
+    """Probes against references under one distance, block by block.
+
+    Args:
+        probes: (Q, D) embeddings.
+        references: (R, D) embeddings; may be the same array.
+        distance: What closeness means.
+        memory_bytes: What keys and blocks together may take; at least one row is always taken.
+        is_wide: Begin with float64, at twice the time, instead of turning to it when needed.
+
+    Raises:
+        InvalidInput: The distance's search keys overflow even in float64.
+
+    Example:
+        >>> from ilk.distances import Euclidean
+        >>> points = np.array([[0.0], [1.0], [3.0]])
+        >>> scan = Scan(points, points, Euclidean())
+        >>> [block.values.argsort()[:, -2].tolist() for block in scan.blocks()]
+        [[1, 0, 1]]
+        >>> scan.exact(np.array([0, 1]), np.array([2, 2]))
+        array([3., 2.])
+    """
+
+    def __init__(
+        self,
+        probes: np.ndarray,
+        references: np.ndarray,
+        distance: Distance,
+        *,
+        memory_bytes: int = 1 << 30,
+        is_wide: bool = False,
+    ) -> None:
+        self.distance = distance
+        self._probes, self._references = probes, references
+        self._memory_bytes = memory_bytes
+        self._dtype: Any = np.float64 if is_wide else np.float32
+        self._keys: np.ndarray | None = None
+        self._longest_key = 0.0
+        self._is_ready = False
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the blocks are float64."""
+        return self._dtype is np.float64
+
+    def widen(self) -> None:
+        """Turn to float64 from the next block on: too much lies within the band."""
+        if not self.is_wide:
+            self._dtype, self._keys, self._is_ready = np.float64, None, False
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the blocks in order; each is overwritten by the next."""
+        start, buffer = 0, np.zeros((0, 0))
+        while start < len(self._probes):
+            self._prepare()
+            rows = min(self._block_rows(), len(self._probes) - start)
+            if buffer.dtype != self._dtype or len(buffer) < rows:
+                buffer = np.empty((rows, len(self._references)), self._dtype)
+            queries = self._cast(self.distance.search_queries(_float64(self._probes, start, rows)))
+            values = buffer[:rows]
+            self._multiply(queries, values)
+            lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
+            roundoff = np.finfo(self._dtype).eps / 2
+            error = _SAFETY * queries.shape[1] ** 0.5 * roundoff * lengths * self._longest_key
+            yield Block(start, start + rows, values, 2 * error)
+            start += rows
+
+    def exact(self, probes: np.ndarray, references: np.ndarray) -> np.ndarray:
+        """Return the (n,) float64 distances of probe positions to reference positions, pairwise."""
+        result = np.empty(len(probes))
+        step = max(1, _EXACT_ELEMENTS // max(1, self._probes.shape[1]))
+        for start in range(0, len(probes), step):
+            part = slice(start, start + step)
+            result[part] = self.distance.paired(
+                self._probes[probes[part]].astype(np.float64),
+                self._references[references[part]].astype(np.float64),
+            )
+        return result
+
+    def _block_rows(self) -> int:
+        row_bytes = max(1, len(self._references)) * np.dtype(self._dtype).itemsize
+        return int(np.clip(self._memory_bytes // 8 // row_bytes, 1, _ROWS_AT_ONCE))
+
+    def _prepare(self) -> None:
+        """Measure the keys and keep them if they fit; turn to float64 if float32 overflows."""
+        if self._is_ready:
+            return
+        size = self._key_slice(slice(0, 1)).shape[1] * np.dtype(self._dtype).itemsize
+        fits = len(self._references) * size <= self._memory_bytes // 2
+        keys, longest = [], 0.0
+        for part in self._key_parts():
+            made = self._key_slice(part)
+            longest = max(longest, float(_longest(made)))
+            if fits:
+                keys.append(made)
+        if not np.isfinite(longest) or longest > np.finfo(self._dtype).max ** 0.5:
+            if self.is_wide:
+                raise InvalidInput(
+                    f"the embeddings are too long for the {self.distance.name} distance: its "
+                    "search keys overflow float64; scale the embeddings down"
+                )
+            self.widen()
+            self._prepare()
+            return
+        self._longest_key, self._is_ready = longest, True
+        self._keys = np.concatenate(keys) if keys else None
+
+    def _multiply(self, queries: np.ndarray, values: np.ndarray) -> None:
+        if self._keys is not None:
+            np.matmul(queries, self._keys.T, out=values)
+            return
+        for part in self._key_parts():
+            values[:, part] = queries @ self._key_slice(part).T
+
+    def _key_parts(self) -> Iterator[slice]:
+        for start in range(0, len(self._references), _KEY_ROWS):
+            yield slice(start, min(start + _KEY_ROWS, len(self._references)))
+
+    def _key_slice(self, part: slice) -> np.ndarray:
+        rows = _float64(self._references, part.start, part.stop - part.start)
+        return self._cast(self.distance.search_keys(rows))
+
+    def _cast(self, keys: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(keys, self._dtype)
+
+
+def _float64(rows: np.ndarray, start: int, count: int) -> np.ndarray:
+    return rows[start : start + count].astype(np.float64)
+
+
+def _longest(keys: np.ndarray) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", keys, keys, dtype=np.float64)
+    return float(squares.max(initial=0.0) ** 0.5) if not np.isnan(squares).any() else np.inf
