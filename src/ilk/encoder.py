@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -9,7 +11,7 @@ import numpy as np
 
 from ilk.preprocess import Preprocess
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "encoder_fingerprint"]
 
 
 @runtime_checkable
@@ -33,3 +35,15 @@ class Encoder(Protocol):
 
     def embed(self, inputs: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Return the (N, D) float32 embeddings of N preprocessed inputs of equal shape."""
+
+
+def encoder_fingerprint(weights_sha256: str, preprocess: Preprocess, embedding_size: int) -> str:
+    """Return the hash that binds embeddings to the encoder that made them.
+
+    Args:
+        weights_sha256: Of the bytes of the network: all of it, not only its weights.
+        preprocess: What makes its inputs.
+        embedding_size: D.
+    """
+    bound = [weights_sha256, preprocess.settings, embedding_size]
+    return hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest()

@@ -105,7 +105,7 @@ def _known(group: str) -> str:
 
 
 def _points(group: str) -> Iterable[EntryPoint]:
-    """Return the entry points of a group; one that is found twice in one distribution counts once."""
+    """Return the entry points of a group, once each even if a distribution is found twice."""
     from importlib.metadata import entry_points
 
     found = entry_points(group=f"ilk.{group}")

@@ -1,0 +1,35 @@
+"""The artifact: the folder that training writes and everything else reads.
+
+    manifest.json        what it is: encoder, preprocessing, distance, figures, versions, hashes
+    encoder.onnx         the network, one file, any batch size
+    weights.safetensors  the same weights, to train on from
+    cohort.npz           embeddings of held-out classes, to calibrate thresholds with
+    CARD.md              all of it for people
+
+Loading needs no torch, never unpickles, and checks the hash of every file. The same run gives the
+same bytes: nothing in the folder tells the time. To embed with it, open it with
+`ilk.encoders.onnx.open_encoder`, which lies one layer further out.
+"""
+
+from ilk.artifact.artifact import Artifact, ArtifactParts, artifact_fingerprint, write_artifact
+from ilk.artifact.cohort import Cohort
+from ilk.artifact.folder import find_leftovers
+from ilk.artifact.manifest import FORMAT_VERSION, FileFacts, Manifest, Parity
+from ilk.artifact.overlap import Overlap, class_hash, find_overlap, short_hash
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Artifact",
+    "ArtifactParts",
+    "Cohort",
+    "FileFacts",
+    "Manifest",
+    "Overlap",
+    "Parity",
+    "artifact_fingerprint",
+    "class_hash",
+    "find_leftovers",
+    "find_overlap",
+    "short_hash",
+    "write_artifact",
+]

@@ -1,0 +1,294 @@
+"""An encoder artifact: load one that is known to be whole, write one that is whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from ilk.artifact.cohort import Cohort
+from ilk.artifact.folder import find_leftovers, is_leftover, publish_folder
+from ilk.artifact.manifest import FileFacts, Manifest, Parity, canonical_json
+from ilk.distances import Distance, distance_from_settings
+from ilk.encoder import encoder_fingerprint
+from ilk.errors import ArtifactError, DamagedArtifact, ForeignArtifact, InvalidInput
+from ilk.preprocess import Preprocess
+
+__all__ = ["Artifact", "ArtifactParts", "artifact_fingerprint", "write_artifact"]
+
+_MANIFEST = "manifest.json"
+_ONNX, _WEIGHTS, _COHORT, _CARD = "encoder.onnx", "weights.safetensors", "cohort.npz", "CARD.md"
+_FILES = (_ONNX, _WEIGHTS, _COHORT, _CARD)
+_CHUNK_BYTES = 1 << 20
+_NUM_ATTEMPTS = 10
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Artifact:
+    """A loaded artifact: every file is there and has the hash that it was written with."""
+
+    path: Path
+    manifest: Manifest
+    distance: Distance
+    preprocess: Preprocess
+    cohort: Cohort
+
+    @property
+    def fingerprint(self) -> str:
+        """Of network, preprocessing, size and distance: thresholds of equal ones are comparable."""
+        return self.manifest.fingerprint
+
+    @property
+    def encoder_fingerprint(self) -> str:
+        """Of network, preprocessing and size: embeddings of equal ones are comparable."""
+        return self.manifest.encoder_fingerprint
+
+    @staticmethod
+    def load(path: str | Path) -> Artifact:
+        """Read an artifact and verify all of it; torch is not needed.
+
+        Extra files are left alone. A file may be a link, if what it points to has the right hash.
+
+        Raises:
+            ForeignArtifact: There is no artifact at `path`.
+            NewerArtifact: It was written by a newer version of ilk.
+            DamagedArtifact: A file is missing or is not the one that was written.
+        """
+        path = Path(path)
+        for _ in range(_NUM_ATTEMPTS - 1):
+            before = _identity(path)
+            try:
+                return _load(path)
+            except ArtifactError:
+                if before == _identity(path):
+                    raise
+        return _load(path)
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of one of its files, verified as they are read.
+
+        Raises:
+            InvalidInput: The manifest names no such file.
+            DamagedArtifact: The file has changed since the artifact was loaded.
+        """
+        if name not in self.manifest.files:
+            known = ", ".join(sorted(self.manifest.files))
+            raise InvalidInput(f"expected one of the artifact's files {known}, got {name!r}")
+        return _read_verified(self.path, name, self.manifest.files[name])
+
+    def onnx(self) -> bytes:
+        """Return the network in ONNX form, verified."""
+        return self.read(_ONNX)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ArtifactParts:
+    """What an artifact is written from; `Manifest` says what the shared fields mean."""
+
+    onnx: bytes
+    """The network: "inputs" (N, C, S, S) float32 -> "embeddings" (N, D) float32."""
+    weights: bytes
+    """The same weights in safetensors form."""
+    cohort: Cohort
+    card: str
+    """CARD.md."""
+    encoder: Mapping[str, Any]
+    preprocess: Preprocess
+    distance: Distance
+    embedding_size: int
+    training_classes: tuple[str, ...]
+    """`class_hash` of each."""
+    validation_classes: tuple[str, ...]
+    """`class_hash` of each."""
+    item_hashes: tuple[str, ...]
+    """`short_hash` of each training and validation item."""
+    metrics: tuple[Mapping[str, Any], ...]
+    versions: Mapping[str, str]
+    config: Mapping[str, Any]
+    seed: int
+    parity: Parity
+    weights_licence: str = ""
+    pretrained_on: str = ""
+
+
+def artifact_fingerprint(encoder: str, distance: Distance) -> str:
+    """Return the hash that binds thresholds: of an encoder's fingerprint and a distance."""
+    return hashlib.sha256(canonical_json([encoder, distance.settings])).hexdigest()
+
+
+def write_artifact(path: str | Path, parts: ArtifactParts, *, overwrite: bool = False) -> Path:
+    """Write an artifact atomically: a crash leaves what was there before, or all of the new one.
+
+    Equal parts give equal bytes.
+
+    Args:
+        path: The folder to make; an empty one is filled.
+        parts: What to write.
+        overwrite: Replace an artifact that is there. Anything else is never replaced.
+
+    Raises:
+        ArtifactError: The target exists and is not to be replaced.
+        InvalidInput: A part cannot be written down as JSON, or the cohort has another D.
+    """
+    if parts.cohort.embeddings.shape[1] != parts.embedding_size:
+        raise InvalidInput(
+            f"the cohort must have embeddings of size {parts.embedding_size}, "
+            f"got {parts.cohort.embeddings.shape[1]}"
+        )
+    files = {
+        _ONNX: parts.onnx,
+        _WEIGHTS: parts.weights,
+        _COHORT: parts.cohort.to_bytes(),
+        _CARD: parts.card.encode(),
+    }
+    manifest = _describe(parts, files).to_bytes()
+    target = Path(path)
+    publish_folder(
+        target, files | {_MANIFEST: manifest}, may_replace=_check_replaceable if overwrite else None
+    )
+    return target
+
+
+def _describe(parts: ArtifactParts, files: Mapping[str, bytes]) -> Manifest:
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    encoder = encoder_fingerprint(digests[_ONNX], parts.preprocess, parts.embedding_size)
+    return Manifest(
+        encoder=parts.encoder,
+        preprocess=parts.preprocess.settings,
+        distance=parts.distance.settings,
+        embedding_size=parts.embedding_size,
+        training_classes=tuple(sorted(set(parts.training_classes))),
+        validation_classes=tuple(sorted(set(parts.validation_classes))),
+        item_hashes=tuple(sorted(set(parts.item_hashes))),
+        metrics=parts.metrics,
+        versions=parts.versions,
+        weights_licence=parts.weights_licence,
+        pretrained_on=parts.pretrained_on,
+        config=parts.config,
+        seed=parts.seed,
+        parity=parts.parity,
+        files={name: FileFacts(digests[name], len(files[name])) for name in files},
+        encoder_fingerprint=encoder,
+        fingerprint=artifact_fingerprint(encoder, parts.distance),
+    )
+
+
+def _check_replaceable(target: Path) -> None:
+    """Refuse to replace anything in which more than an artifact would be lost."""
+    names = {entry.name for entry in target.iterdir()} if target.is_dir() else {""}
+    extra = sorted(names - {_MANIFEST, *_FILES})
+    if _MANIFEST not in names or extra:
+        what = f"holds {', '.join(extra[:3])}" if names != {""} and extra else "is not an artifact"
+        raise ArtifactError(
+            f"{target} {what}; only a folder with nothing but an artifact in it is overwritten, "
+            "so choose another output"
+        )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a folder from the one that an overwrite puts in its place."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _load(path: Path) -> Artifact:
+    _check_folder(path)
+    manifest = Manifest.from_bytes(_read_manifest(path), str(path))
+    absent = sorted(set(_FILES) - manifest.files.keys())
+    if absent:
+        raise _damaged(path, f"its manifest.json does not list {', '.join(absent)}")
+    for name in sorted(manifest.files.keys() - {_COHORT}):
+        _verify(path, name, manifest.files[name])
+    try:
+        distance = distance_from_settings(dict(manifest.distance))
+        preprocess = Preprocess.from_settings(dict(manifest.preprocess))
+        cohort = Cohort.from_bytes(_read_verified(path, _COHORT, manifest.files[_COHORT]))
+    except InvalidInput as error:
+        raise _damaged(path, str(error)) from None
+    _check_agreement(path, manifest, distance, preprocess, cohort)
+    return Artifact(
+        path=path, manifest=manifest, distance=distance, preprocess=preprocess, cohort=cohort
+    )
+
+
+def _check_agreement(
+    path: Path, manifest: Manifest, distance: Distance, preprocess: Preprocess, cohort: Cohort
+) -> None:
+    """Check that the parts of a manifest belong together."""
+    if cohort.embeddings.shape[1] != manifest.embedding_size:
+        raise _damaged(path, "its cohort has another embedding size than its manifest")
+    onnx = manifest.files[_ONNX].sha256
+    encoder = encoder_fingerprint(onnx, preprocess, manifest.embedding_size)
+    whole = artifact_fingerprint(encoder, distance)
+    if (manifest.encoder_fingerprint, manifest.fingerprint) != (encoder, whole):
+        raise _damaged(path, "its fingerprints are not those of its parts")
+
+
+def _check_folder(path: Path) -> None:
+    if is_leftover(path):
+        raise DamagedArtifact(f"{path} is what an interrupted write left behind; delete it")
+    if not path.is_dir():
+        what = "a file" if path.exists() else "nothing"
+        left = [p for p in find_leftovers(path) if (p / _MANIFEST).is_file()]
+        advice = (
+            f"an interrupted overwrite left {left[0]}: rename it to {path.name}"
+            if left and not path.exists()
+            else "pass the folder that `ilk train` wrote"
+        )
+        raise ForeignArtifact(f"expected an artifact folder at {path}, got {what}; {advice}")
+
+
+def _read_manifest(path: Path) -> bytes:
+    if not (path / _MANIFEST).is_file():
+        if all((path / name).is_file() for name in (_ONNX, _COHORT)):
+            raise _damaged(path, "manifest.json is missing")
+        what = "other files" if any(path.iterdir()) else "an empty folder"
+        raise ForeignArtifact(
+            f"{path}: expected an artifact with a manifest.json, got {what}; pass the folder that "
+            "`ilk train` wrote"
+        )
+    return (path / _MANIFEST).read_bytes()
+
+
+def _damaged(path: Path, what: str) -> DamagedArtifact:
+    return DamagedArtifact(f"{path} is damaged: {what}; copy the artifact again, or train again")
+
+
+def _open(path: Path, name: str, facts: FileFacts) -> Any:
+    """Open a regular file of the right size; a link is followed, a pipe or device is not read."""
+    try:
+        found = os.stat(path / name)
+        if stat.S_ISREG(found.st_mode) and found.st_size == facts.num_bytes:
+            return (path / name).open("rb")
+    except OSError as error:
+        reason = "is missing" if isinstance(error, FileNotFoundError) else str(error)
+        raise _damaged(path, f"{name} {reason}") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise _damaged(path, f"{name} is not a file")
+    raise _damaged(path, f"{name} has {found.st_size} bytes instead of {facts.num_bytes}")
+
+
+def _verify(path: Path, name: str, facts: FileFacts) -> None:
+    digest = hashlib.sha256()
+    with _open(path, name, facts) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    if digest.hexdigest() != facts.sha256:
+        raise _damaged(path, f"{name} does not have the hash that it was written with")
+
+
+def _read_verified(path: Path, name: str, facts: FileFacts) -> bytes:
+    with _open(path, name, facts) as file:
+        content: bytes = file.read()
+    if hashlib.sha256(content).hexdigest() != facts.sha256:
+        raise _damaged(path, f"{name} does not have the hash that it was written with")
+    return content

@@ -1,0 +1,84 @@
+"""cohort.npz: embeddings of held-out classes, which calibrate thresholds for strangers.
+
+Shapes: N items, D embedding size, C classes.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from ilk.errors import InvalidInput
+
+__all__ = ["Cohort"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """Embeddings, by the exported network, of classes that no weight was fitted to."""
+
+    embeddings: np.ndarray
+    """(N, D) float32, finite."""
+    class_ids: np.ndarray
+    """(N,) int64, positions in `class_hashes`."""
+    class_hashes: tuple[str, ...]
+    """`class_hash` of each of the C classes."""
+
+    def __post_init__(self) -> None:
+        """Check shapes and values.
+
+        Raises:
+            InvalidInput: They do not fit each other.
+        """
+        n, c = len(self.class_ids), len(self.class_hashes)
+        if self.embeddings.ndim != 2 or self.class_ids.shape != (len(self.embeddings),):
+            raise InvalidInput(
+                f"a cohort needs embeddings (N, D) and class_ids (N,), got {self.embeddings.shape} "
+                f"and {self.class_ids.shape}"
+            )
+        if self.embeddings.dtype != np.float32 or self.class_ids.dtype != np.int64:
+            raise InvalidInput(
+                "a cohort needs float32 embeddings and int64 class_ids, got "
+                f"{self.embeddings.dtype} and {self.class_ids.dtype}"
+            )
+        if not np.isfinite(self.embeddings).all():
+            raise InvalidInput("a cohort needs finite embeddings; the encoder has diverged")
+        if n and not ((self.class_ids >= 0).all() and (self.class_ids < c).all()):
+            raise InvalidInput(f"class_ids of a cohort must be at least 0 and below {c}")
+
+    def __len__(self) -> int:
+        return len(self.class_ids)
+
+    def to_bytes(self) -> bytes:
+        """Return the bytes of cohort.npz; equal cohorts give equal bytes."""
+        file = io.BytesIO()
+        np.savez(
+            file,
+            embeddings=self.embeddings,
+            class_ids=self.class_ids,
+            class_hashes=np.array(self.class_hashes, dtype=np.str_),
+        )
+        return file.getvalue()
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Cohort:
+        """Read cohort.npz; pickled content is refused.
+
+        Raises:
+            InvalidInput: It is not what `to_bytes` writes.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                hashes = tuple(str(text) for text in arrays["class_hashes"])
+                return Cohort(arrays["embeddings"], arrays["class_ids"], hashes)
+        except (KeyError, TypeError, AttributeError, ValueError, EOFError, OSError) as error:
+            raise InvalidInput(
+                f"expected embeddings, class_ids and class_hashes: {error}"
+            ) from None
+        except zipfile.BadZipFile as error:
+            raise InvalidInput(f"expected a .npz file: {error}") from None

@@ -1,0 +1,156 @@
+"""Embeddings that were computed before, found again by what they were computed from.
+
+The key is the content hash of the item and the fingerprint of the encoder, so an entry can never
+be stale. Each call that computed something adds one file and changes none: readers and writers in
+other processes need no lock. Every row has a checksum; what is damaged is computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from ilk.errors import InvalidInput
+
+__all__ = ["EmbeddingCache"]
+
+_FINGERPRINT = re.compile(r"[0-9A-Za-z_-]{8,128}")
+_NUM_KEY_BYTES, _NUM_CHECK_BYTES = 32, 8
+_SUFFIX = ".rows"
+
+
+@final
+class EmbeddingCache:
+    """A folder with one subfolder per encoder fingerprint.
+
+    Example:
+        >>> import tempfile
+        >>> cache = EmbeddingCache(tempfile.mkdtemp())
+        >>> cache.put("0" * 64, ["a" * 64], np.ones((1, 2), np.float32))
+        >>> list(cache.get("0" * 64, ["a" * 64, "b" * 64], embedding_size=2).values())
+        [array([1., 1.], dtype=float32)]
+    """
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        """Use `folder`, or $ILK_CACHE, or the user's cache folder; it is made on first writing."""
+        self.folder = Path(folder) if folder is not None else _default_folder()
+
+    def get(
+        self, fingerprint: str, hashes: Sequence[str], *, embedding_size: int
+    ) -> dict[str, np.ndarray]:
+        """Return the (D,) float32 embeddings that are known, by content hash.
+
+        Args:
+            fingerprint: `Encoder.fingerprint`.
+            hashes: `Item.content_hash` of the items wanted; repeats do not matter.
+            embedding_size: D. Files with another size are ignored.
+        """
+        wanted = {_key(content): content for content in hashes}
+        found: dict[str, np.ndarray] = {}
+        folder = self._subfolder(fingerprint)
+        for path in sorted(folder.glob(f"*{_SUFFIX}{embedding_size}")) if folder.is_dir() else ():
+            rows = _open(path, embedding_size)
+            for i, key in enumerate(_split(rows["content"].tobytes())):
+                if key not in wanted:
+                    continue
+                embedding = np.array(rows["embedding"][i])
+                if rows["check"][i].tobytes() == _check(fingerprint, key, embedding):
+                    found[wanted[key]] = embedding
+        return found
+
+    def put(self, fingerprint: str, hashes: Sequence[str], embeddings: np.ndarray) -> None:
+        """Remember (N, D) embeddings of N content hashes. A full disk is not an error.
+
+        Raises:
+            InvalidInput: There are not as many hashes as embeddings.
+        """
+        if embeddings.ndim != 2 or len(hashes) != len(embeddings):
+            raise InvalidInput(
+                f"expected one content hash per embedding, got {len(hashes)} for {embeddings.shape}"
+            )
+        if not len(hashes):
+            return
+        rows = np.empty(len(hashes), _row_type(embeddings.shape[1]))
+        rows["embedding"] = embeddings
+        for i, key in enumerate(map(_key, hashes)):
+            rows["content"][i] = np.void(key)
+            rows["check"][i] = np.void(_check(fingerprint, key, rows["embedding"][i]))
+        with suppress(OSError):
+            _write(self._subfolder(fingerprint), rows)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _subfolder(self, fingerprint: str) -> Path:
+        if not _FINGERPRINT.fullmatch(fingerprint):
+            raise InvalidInput(
+                "an encoder's fingerprint must be 8 to 128 letters and digits, such as a SHA-256, "
+                f"got {fingerprint!r}"
+            )
+        return self.folder / fingerprint
+
+
+def _default_folder() -> Path:
+    own, shared = os.environ.get("ILK_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    root = Path(own) if own else Path(shared or Path.home() / ".cache") / "ilk"
+    return root / "embeddings"
+
+
+def _key(content_hash: str) -> bytes:
+    try:
+        key = bytes.fromhex(content_hash)
+    except ValueError:
+        key = b""
+    if len(key) != _NUM_KEY_BYTES:
+        raise InvalidInput(f"a content hash must be a SHA-256 in hexadecimal, got {content_hash!r}")
+    return key
+
+
+def _split(keys: bytes) -> list[bytes]:
+    return [keys[i : i + _NUM_KEY_BYTES] for i in range(0, len(keys), _NUM_KEY_BYTES)]
+
+
+def _row_type(embedding_size: int) -> np.dtype:
+    content, check = ("content", f"V{_NUM_KEY_BYTES}"), ("check", f"V{_NUM_CHECK_BYTES}")
+    return np.dtype([content, check, ("embedding", "<f4", (embedding_size,))])
+
+
+def _check(fingerprint: str, key: bytes, embedding: np.ndarray) -> bytes:
+    digest = hashlib.blake2b(fingerprint.encode(), digest_size=_NUM_CHECK_BYTES)
+    digest.update(key)
+    digest.update(embedding.tobytes())
+    return digest.digest()
+
+
+def _open(path: Path, embedding_size: int) -> np.ndarray:
+    """Map the whole rows of a file into memory; none if it cannot be read."""
+    row_type = _row_type(embedding_size)
+    try:
+        num_rows = path.stat().st_size // row_type.itemsize
+        if num_rows:
+            return np.memmap(path, row_type, mode="r", shape=(num_rows,))
+    except (OSError, ValueError):
+        pass
+    return np.empty(0, row_type)
+
+
+def _write(folder: Path, rows: np.ndarray) -> None:
+    """Add one file; it has its name only once it is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = secrets.token_hex(8)
+    partial = folder / f".{name}.partial"
+    try:
+        rows.tofile(partial)
+        partial.rename(folder / f"{name}{_SUFFIX}{rows['embedding'].shape[1]}")
+    finally:
+        partial.unlink(missing_ok=True)

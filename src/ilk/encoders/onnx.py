@@ -1,0 +1,191 @@
+"""The encoder of an artifact, run by ONNX Runtime. No torch here.
+
+Shapes: N inputs, C channels, S size in pixels, D embedding size.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+
+from ilk.artifact import Artifact
+from ilk.errors import ArtifactError, DamagedArtifact, InvalidInput
+from ilk.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+__all__ = ["OnnxEncoder", "open_encoder"]
+
+
+def open_encoder(artifact: str | Path | Artifact, *, num_threads: int | None = None) -> OnnxEncoder:
+    """Return the encoder of an artifact, ready to embed.
+
+    Args:
+        artifact: A loaded artifact, or the folder of one, which is then loaded and verified.
+        num_threads: Threads within one batch; None is all cores that this process may use.
+
+    Raises:
+        ArtifactError: The artifact cannot be loaded, or its network cannot be run.
+        InvalidInput: `num_threads` is below 1.
+    """
+    loaded = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
+    try:
+        return OnnxEncoder(
+            loaded.onnx(),
+            preprocess=loaded.preprocess,
+            embedding_size=loaded.manifest.embedding_size,
+            fingerprint=loaded.encoder_fingerprint,
+            num_threads=num_threads,
+        )
+    except DamagedArtifact as error:
+        raise DamagedArtifact(f"{loaded.path}: {error}") from error
+
+
+@final
+class OnnxEncoder:
+    """An `Encoder` that runs a network in ONNX form on the CPU.
+
+    Safe to call from several threads at once. Memory that a batch needed is kept for the next one
+    of its size, so batches are cut to at most `batch_size` rows.
+    """
+
+    def __init__(
+        self,
+        onnx: bytes,
+        *,
+        preprocess: Preprocess,
+        embedding_size: int,
+        fingerprint: str,
+        num_threads: int | None = None,
+        batch_size: int = 64,
+    ) -> None:
+        """Start a session.
+
+        Args:
+            onnx: The network: one input (N, ...) float32, one output (N, D) float32.
+            preprocess: What makes its inputs.
+            embedding_size: D.
+            fingerprint: What `encoder_fingerprint` says of the three.
+            num_threads: Threads within one batch; None is all cores that this process may use.
+            batch_size: The most rows computed at once, at least 1.
+
+        Raises:
+            DamagedArtifact: The network cannot be run or is not of this form.
+            InvalidInput: A number is below 1.
+        """
+        if (num_threads is not None and num_threads < 1) or batch_size < 1:
+            raise InvalidInput(
+                f"num_threads and batch_size must be at least 1, got {num_threads} and {batch_size}"
+            )
+        self._session = _start(onnx, num_threads or _num_usable_cores())
+        self._input, self._output = _check_form(self._session, embedding_size)
+        self._preprocess = preprocess
+        self._embedding_size = embedding_size
+        self._fingerprint = fingerprint
+        self._batch_size = batch_size
+
+    @property
+    def embedding_size(self) -> int:
+        """D."""
+        return self._embedding_size
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of network, preprocessing and size: equal only if embeddings are comparable."""
+        return self._fingerprint
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """What turns an item's content into one row of `embed`'s input."""
+        return self._preprocess
+
+    def embed(self, inputs: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """Return the (N, D) float32 embeddings of N preprocessed inputs; (0, D) of none.
+
+        Args:
+            inputs: (N, C, S, S), as `Preprocess.inputs` makes them; any real dtype.
+
+        Raises:
+            InvalidInput: The shape is another one, or a value is not finite.
+            ArtifactError: The network gives something that is not finite.
+        """
+        if not len(inputs):
+            return np.empty((0, self._embedding_size), np.float32)
+        batch = np.ascontiguousarray(inputs, dtype=np.float32)
+        shape = self._preprocess.input_shape
+        if shape is not None and batch.shape[1:] != shape:
+            raise InvalidInput(f"expected inputs of shape (N, *{shape}), got {batch.shape}")
+        starts = range(0, len(batch), self._batch_size)
+        embeddings = np.concatenate([self._run(batch[s : s + self._batch_size]) for s in starts])
+        _check_finite(batch, embeddings)
+        return embeddings
+
+    def _run(self, batch: np.ndarray) -> np.ndarray:
+        try:
+            (embeddings,) = self._session.run([self._output], {self._input: batch})
+        except Exception as error:  # ONNX Runtime raises classes of its own, without a common root
+            raise InvalidInput(f"the network does not take inputs {batch.shape}: {error}") from None
+        if embeddings.shape != (len(batch), self._embedding_size):
+            raise ArtifactError(
+                f"expected embeddings of shape ({len(batch)}, {self._embedding_size}), the network "
+                f"gave {embeddings.shape}; export it again"
+            )
+        return embeddings
+
+
+def _num_usable_cores() -> int:
+    """Cores that this process may use, which a container or taskset can make fewer than all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _start(onnx: bytes, num_threads: int) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises classes of its own, without a common root
+        raise DamagedArtifact(
+            f"encoder.onnx cannot be run by ONNX Runtime {onnxruntime.__version__}: {error}; "
+            "upgrade onnxruntime, or export again"
+        ) from None
+
+
+def _check_form(session: onnxruntime.InferenceSession, embedding_size: int) -> tuple[str, str]:
+    """Return the names of the one input and the one output."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    found = [(node.type, node.shape) for node in (*inputs, *outputs)]
+    if (
+        (len(inputs), len(outputs)) == (1, 1)
+        and all(kind == "tensor(float)" for kind, _ in found)
+        and len(outputs[0].shape) == 2
+        and outputs[0].shape[1] == embedding_size
+        and all(not isinstance(shape[0], int) for _, shape in found)
+    ):
+        return inputs[0].name, outputs[0].name
+    raise DamagedArtifact(
+        "encoder.onnx must have one float32 input (N, ...) and one float32 output "
+        f"(N, {embedding_size}) for any N, got {found}; export again"
+    )
+
+
+def _check_finite(batch: np.ndarray, embeddings: np.ndarray) -> None:
+    rows = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+    if not len(rows):
+        return
+    if not np.isfinite(batch[rows[0]]).all():
+        raise InvalidInput(f"inputs must be finite, got NaN or infinity in row {rows[0]}")
+    raise ArtifactError(
+        f"the network gives NaN or infinity for row {rows[0]}; its training has diverged, "
+        "train again with a lower learning rate"
+    )
