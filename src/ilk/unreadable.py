@@ -13,7 +13,7 @@ from ilk.errors import DataError, InvalidInput, UnreadableItem
 from ilk.images import decode
 from ilk.items import Item, Items, Problem
 
-__all__ = ["OnUnreadable", "read_picture", "stop_or_skip", "verify_readable"]
+__all__ = ["OnUnreadable", "as_problem", "read_picture", "stop_or_skip", "verify_readable"]
 
 OnUnreadable = Literal["stop", "skip"]
 """What to do about items that cannot be used: refuse the source, or go on without them."""
@@ -96,9 +96,16 @@ def read_picture(item: Item) -> None:
         decode(item.source, name=item.name, box=item.box)
 
 
+def as_problem(item: Item, error: UnreadableItem | OSError) -> Problem:
+    """Return what `Items.problems` keeps of an error about one item."""
+    if isinstance(error, OSError):
+        return Problem(item.name, error.strerror or str(error))
+    return Problem(item.name, str(error).removeprefix(f"{item.name}: "))
+
+
 def _try(read: Callable[[Item], object], item: Item) -> tuple[Item, Problem | None]:
     try:
         read(item)
     except UnreadableItem as error:
-        return item, Problem(item.name, str(error).removeprefix(f"{item.name}: "))
+        return item, as_problem(item, error)
     return item, None

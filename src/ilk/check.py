@@ -1,0 +1,253 @@
+"""What there is to know about a data set before training on it.
+
+Shapes: N items, C classes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, final
+
+import numpy as np
+
+from ilk.duplicates import exact_duplicates, near_duplicates
+from ilk.items import Item, Items, Problem
+from ilk.thumbnails import Thumbnails, take_thumbnails
+
+__all__ = ["Batch", "Check", "Duplicates", "Histogram", "check_items", "recommend_batch"]
+
+_ITEMS_PER_BATCH = 256
+_ITEMS_PER_CLASS = (8, 4, 2)
+_VALIDATION_FRACTION = 0.2
+_MIN_VALIDATION_CLASSES = 5
+_Stage = Callable[[str, int, int], None]
+
+
+@final
+@dataclass(frozen=True)
+class Duplicates:
+    """Items that are the same picture."""
+
+    kind: str
+    """"bytes" (equal files), "pixels" (equal pixels, another file) or "near"."""
+    names: tuple[str, ...]
+    """Of the items, in their order."""
+    labels: tuple[str, ...]
+    splits: tuple[str | None, ...]
+    correlation: float
+    """Of the luminance; 1 unless the kind is "near"."""
+
+    @property
+    def crosses_classes(self) -> bool:
+        """Whether they carry more than one label: one of them is wrong, or both apply."""
+        return len(set(self.labels)) > 1
+
+    @property
+    def crosses_splits(self) -> bool:
+        """Whether they lie in more than one split: a test on them measures memory."""
+        return len(set(self.splits)) > 1
+
+
+@final
+@dataclass(frozen=True)
+class Histogram:
+    """How many classes have how many items."""
+
+    edges: tuple[int, ...]
+    """Smallest class size of each bin."""
+    counts: tuple[int, ...]
+    """Classes from this edge to before the next."""
+
+
+@final
+@dataclass(frozen=True)
+class Batch:
+    """How to draw batches: P classes with K items each."""
+
+    classes: int
+    """P."""
+    items_per_class: int
+    """K."""
+    reason: str
+    can_validate_by_class: bool
+    """Whether a fifth of the classes is enough to choose the best weights by."""
+    validation_reason: str
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Check:
+    """What `check_items` found."""
+
+    origin: str
+    num_items: int
+    """That can be read."""
+    class_sizes: Counter[str]
+    split_sizes: Counter[str]
+    """Items per split, without those that have none."""
+    histogram: Histogram
+    singletons: tuple[str, ...]
+    """Classes of one item, sorted: they have no second item to be close to."""
+    duplicates: tuple[Duplicates, ...]
+    """Bytes first, then pixels, then near; each group or pair once."""
+    is_complete: bool
+    """Whether all near duplicates are listed; False once there were too many."""
+    problems: tuple[Problem, ...]
+    """Items that cannot be used."""
+    batch: Batch | None
+    """None if no two classes have two items: nothing can be learnt."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it in types that JSON has; docs/check.md describes the keys."""
+        sizes = sorted(self.class_sizes.values())
+        return {
+            "source": self.origin,
+            "items": self.num_items,
+            "classes": len(sizes),
+            "class_size": {
+                "min": sizes[0] if sizes else 0,
+                "median": float(np.median(sizes)) if sizes else 0.0,
+                "max": sizes[-1] if sizes else 0,
+            },
+            "class_sizes": dict(sorted(self.class_sizes.items())),
+            "splits": dict(sorted(self.split_sizes.items())),
+            "histogram": {"from": self.histogram.edges, "classes": self.histogram.counts},
+            "singletons": list(self.singletons),
+            "duplicates": [
+                {
+                    **asdict(found),
+                    "crosses_classes": found.crosses_classes,
+                    "crosses_splits": found.crosses_splits,
+                }
+                for found in self.duplicates
+            ],
+            "duplicates_complete": self.is_complete,
+            "unreadable": [asdict(problem) for problem in self.problems],
+            "batch": None if self.batch is None else asdict(self.batch),
+        }
+
+
+def check_items(items: Items, *, progress: _Stage | None = None) -> Check:
+    """Read every item once and look for what would spoil training or testing.
+
+    Args:
+        items: Pictures in files or memory; of other arrays only equal ones are found.
+        progress: Called with the stage ("read" or "compare"), the steps done and all steps.
+
+    Example:
+        >>> rows = [np.arange(64, dtype=np.uint8).reshape(8, 8) * n for n in (1, 2, 2, 3)]
+        >>> check = check_items(Items.from_arrays(rows, ["a", "a", "b", "b"]))
+        >>> [(found.kind, found.names, found.crosses_classes) for found in check.duplicates]
+        [('bytes', ('row 1', 'row 2'), True)]
+    """
+    thumbnails, readable = take_thumbnails(items, _stage(progress, "read"))
+    sizes = readable.class_sizes
+    duplicates, is_complete = _duplicates(thumbnails, readable, _stage(progress, "compare"))
+    return Check(
+        origin=items.origin,
+        num_items=len(readable),
+        class_sizes=sizes,
+        split_sizes=Counter(item.split for item in readable.items if item.split is not None),
+        histogram=_histogram(list(sizes.values())),
+        singletons=tuple(sorted(label for label, size in sizes.items() if size == 1)),
+        duplicates=duplicates,
+        is_complete=is_complete,
+        problems=readable.problems,
+        batch=recommend_batch(list(sizes.values())),
+    )
+
+
+def recommend_batch(class_sizes: Sequence[int]) -> Batch | None:
+    """Recommend P and K for classes of these sizes, with the reason in words.
+
+    K is 8, 4 or 2: the largest that the median class has, counting only classes of two items or
+    more. P fills a batch of 256 with as many of the classes as are left for training.
+
+    Example:
+        >>> batch = recommend_batch([20] * 100)
+        >>> batch.classes, batch.items_per_class, batch.can_validate_by_class
+        (32, 8, True)
+        >>> recommend_batch([1, 1, 5]) is None
+        True
+    """
+    sizes = [size for size in class_sizes if size > 1]
+    if len(sizes) < 2:
+        return None
+    median = float(np.median(sizes))
+    per_class = next((k for k in _ITEMS_PER_CLASS if k <= median), 2)
+    held_out = round(_VALIDATION_FRACTION * len(sizes))
+    can_validate = held_out >= _MIN_VALIDATION_CLASSES
+    for_training = len(sizes) - (held_out if can_validate else 0)
+    classes = min(_ITEMS_PER_BATCH // per_class, for_training)
+    bound = (
+        f"which fills a batch of {_ITEMS_PER_BATCH}"
+        if classes * per_class == _ITEMS_PER_BATCH
+        else f"all {for_training} that training sees: more items do not fit into one batch"
+    )
+    return Batch(
+        classes=classes,
+        items_per_class=per_class,
+        reason=(
+            f"the median class has {median:g} items, so K = {per_class}; P = {classes} classes, "
+            f"{bound}"
+        ),
+        can_validate_by_class=can_validate,
+        validation_reason=_validation_reason(len(sizes), held_out, can_validate),
+    )
+
+
+def _validation_reason(num_classes: int, held_out: int, can_validate: bool) -> str:
+    if can_validate:
+        return f"a fifth of {num_classes} classes, {held_out}, can be held out to validate on"
+    return (
+        f"a fifth of {num_classes} classes is {held_out}, too few to choose weights by (at least "
+        f"{_MIN_VALIDATION_CLASSES}); collect more classes, or train a fixed number of steps"
+    )
+
+
+def _duplicates(
+    thumbnails: Thumbnails, items: Items, progress: Callable[[int, int], None] | None
+) -> tuple[tuple[Duplicates, ...], bool]:
+    by_bytes = exact_duplicates(thumbnails.content_hashes)
+    # files of equal bytes have equal pixels: what is new is a group with two contents or more
+    by_pixels = [
+        group
+        for group in exact_duplicates(thumbnails.pixel_hashes)
+        if len({thumbnails.content_hashes[position] for position in group}) > 1
+    ]
+    near = near_duplicates(thumbnails, progress=progress)
+    found = [_described("bytes", group, items.items, 1.0) for group in by_bytes]
+    found += [_described("pixels", group, items.items, 1.0) for group in by_pixels]
+    for pair, correlation in zip(near.pairs.tolist(), near.correlations.tolist(), strict=True):
+        found.append(_described("near", tuple(pair), items.items, round(correlation, 4)))
+    return tuple(found), near.is_complete
+
+
+def _described(
+    kind: str, positions: Sequence[int], items: Sequence[Item], correlation: float
+) -> Duplicates:
+    group = [items[position] for position in positions]
+    return Duplicates(
+        kind,
+        tuple(item.name for item in group),
+        tuple(item.label for item in group),
+        tuple(item.split for item in group),
+        correlation,
+    )
+
+
+def _histogram(sizes: Sequence[int]) -> Histogram:
+    """Count classes in bins of one up to 4 items, then in bins that grow by half."""
+    edges = [1]
+    while edges[-1] < max(sizes, default=0):
+        edges.append(max(edges[-1] + 1, edges[-1] * 3 // 2))
+    counts = np.histogram(sizes, [*edges, np.inf])[0]
+    return Histogram(tuple(edges), tuple(int(count) for count in counts))
+
+
+def _stage(progress: _Stage | None, name: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, of: progress(name, done, of)
