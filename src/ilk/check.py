@@ -137,8 +137,8 @@ def check_items(items: Items, *, progress: _Stage | None = None) -> Check:
         progress: Called with the stage ("read" or "compare"), the steps done and all steps.
 
     Example:
-        >>> rows = [np.arange(64, dtype=np.uint8).reshape(8, 8) * n for n in (1, 2, 2, 3)]
-        >>> check = check_items(Items.from_arrays(rows, ["a", "a", "b", "b"]))
+        >>> noise = np.random.default_rng(0).integers(0, 256, (3, 32, 32), np.uint8)
+        >>> check = check_items(Items.from_arrays(noise[[0, 1, 1, 2]], ["a", "a", "b", "b"]))
         >>> [(found.kind, found.names, found.crosses_classes) for found in check.duplicates]
         [('bytes', ('row 1', 'row 2'), True)]
     """
@@ -184,7 +184,7 @@ def recommend_batch(class_sizes: Sequence[int]) -> Batch | None:
     bound = (
         f"which fills a batch of {_ITEMS_PER_BATCH}"
         if classes * per_class == _ITEMS_PER_BATCH
-        else f"all {for_training} that training sees: more items do not fit into one batch"
+        else "which are all that training sees"
     )
     return Batch(
         classes=classes,

@@ -1,0 +1,152 @@
+"""`ilk check SOURCE`: look over a data set before training on it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from ilk.cli.progress import progress_bar
+from ilk.cli.sources import source_argument
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ilk.check import Check, Duplicates
+
+__all__ = ["check"]
+
+_BAR_WIDTH = 40
+
+
+@click.command()
+@source_argument
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, described in docs/check.md.")
+@click.option(
+    "--show",
+    default=10,
+    show_default=True,
+    help="How many lines to print of each list; -1 for all.",
+)
+def check(source: str, as_json: bool, show: int) -> None:
+    """Look over a data set before training on it.
+
+    SOURCE is a folder with a folder per class, a .csv, .tsv or .parquet table with the columns path
+    and label, or a data set by name, such as glyphs:train. Every picture is read once: class sizes,
+    unreadable files, the same picture twice (equal bytes, equal pixels, nearly equal) inside and
+    across classes and splits, and how to draw batches. What is found is reported, not refused: the
+    exit status is 0.
+    """
+    from ilk.check import check_items
+    from ilk.datasets import open_source
+
+    items = open_source(source, on_unreadable="skip")
+    with progress_bar() as progress:
+        found = check_items(items, progress=progress)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=2))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    limit = None if show < 0 else show
+    _print_summary(console, found)
+    _print_histogram(console, found)
+    _print_duplicates(console, found, limit)
+    _print_list(console, "Unreadable", [f"{p.name}: {p.reason}" for p in found.problems], limit)
+    _print_list(console, "Classes of one item", found.singletons, limit)
+    _print_batch(console, found)
+
+
+def _print_summary(console: Console, found: Check) -> None:
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in _summary(found):
+        table.add_row(name, value)
+    console.print(table, markup=False)
+
+
+def _summary(found: Check) -> list[tuple[str, str]]:
+    size = found.to_json()["class_size"]
+    rows = [
+        ("source", found.origin),
+        ("items", f"{found.num_items:,}"),
+        ("classes", f"{len(found.class_sizes):,}"),
+        ("items per class", f"{size['min']} to {size['max']}, median {size['median']:g}"),
+    ]
+    if found.split_sizes:
+        splits = (f"{name} {count:,}" for name, count in sorted(found.split_sizes.items()))
+        rows.append(("splits", ", ".join(splits)))
+    rows.append(("classes of one item", f"{len(found.singletons):,}"))
+    rows.append(("unreadable", f"{len(found.problems):,}"))
+    for kind in ("bytes", "pixels", "near"):
+        rows.append((_TITLES[kind], _counted([d for d in found.duplicates if d.kind == kind])))
+    return rows
+
+
+_TITLES = {"bytes": "equal files", "pixels": "equal pixels", "near": "nearly equal"}
+
+
+def _counted(duplicates: list[Duplicates]) -> str:
+    classes = sum(found.crosses_classes for found in duplicates)
+    splits = sum(found.crosses_splits for found in duplicates)
+    across = f", {classes:,} across classes, {splits:,} across splits" if duplicates else ""
+    return f"{len(duplicates):,}{across}"
+
+
+def _print_histogram(console: Console, found: Check) -> None:
+    edges, counts = found.histogram.edges, found.histogram.counts
+    if not found.class_sizes:
+        return
+    console.print("\nClasses by number of items", style="bold")
+    ends = [*(edge - 1 for edge in edges[1:]), max(found.class_sizes.values())]
+    for low, high, count in zip(edges, ends, counts, strict=True):
+        if count:
+            name = f"{low}" if high <= low else f"{low}-{high}"
+            bar = "█" * max(1, round(_BAR_WIDTH * count / max(counts)))
+            console.print(f"{name:>11} {bar} {count:,}", markup=False)
+
+
+def _print_duplicates(console: Console, found: Check, limit: int | None) -> None:
+    """List what crosses splits first, then classes: these do the most harm."""
+    for kind, title in _TITLES.items():
+        group = [d for d in found.duplicates if d.kind == kind]
+        group.sort(key=lambda d: (not d.crosses_splits, not d.crosses_classes))
+        lines = []
+        for duplicates in group:
+            marks = [
+                *(["across splits"] if duplicates.crosses_splits else []),
+                *(["across classes"] if duplicates.crosses_classes else []),
+                *([f"correlation {duplicates.correlation:.3f}"] if kind == "near" else []),
+            ]
+            lines.append(" = ".join(duplicates.names) + (f" ({', '.join(marks)})" if marks else ""))
+        _print_list(console, title.capitalize(), lines, limit)
+    if not found.is_complete:
+        console.print("  there are more pairs; the search stopped at the limit")
+
+
+def _print_list(
+    console: Console, title: str, lines: list[str] | tuple[str, ...], limit: int | None
+) -> None:
+    if not lines:
+        return
+    console.print(f"\n{title}", style="bold")
+    for line in lines[:limit]:
+        console.print(f"  {line}", markup=False)
+    if limit is not None and len(lines) > limit:
+        console.print(f"  and {len(lines) - limit:,} more (--show -1 lists all)")
+
+
+def _print_batch(console: Console, found: Check) -> None:
+    console.print("\nTraining", style="bold")
+    batch = found.batch
+    if batch is None:
+        console.print("  nothing can be learnt: there must be two classes with two items each")
+        return
+    console.print(f"  {batch.classes} classes x {batch.items_per_class} items per batch")
+    console.print(f"  {batch.reason}")
+    console.print(f"  {batch.validation_reason}")
