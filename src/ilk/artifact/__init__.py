@@ -11,7 +11,13 @@ same bytes: nothing in the folder tells the time. To embed with it, open it with
 `ilk.encoders.onnx.open_encoder`, which lies one layer further out.
 """
 
-from ilk.artifact.artifact import Artifact, ArtifactParts, artifact_fingerprint, write_artifact
+from ilk.artifact.artifact import (
+    Artifact,
+    ArtifactParts,
+    artifact_fingerprint,
+    check_output,
+    write_artifact,
+)
 from ilk.artifact.cohort import Cohort
 from ilk.artifact.folder import find_leftovers
 from ilk.artifact.manifest import FORMAT_VERSION, FileFacts, Manifest, Parity
@@ -27,6 +33,7 @@ __all__ = [
     "Overlap",
     "Parity",
     "artifact_fingerprint",
+    "check_output",
     "class_hash",
     "find_leftovers",
     "find_overlap",

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 from ilk.artifact.cohort import Cohort
-from ilk.artifact.folder import find_leftovers, is_leftover, publish_folder
+from ilk.artifact.files import damaged, read_file, verify_file
+from ilk.artifact.folder import find_leftovers, is_leftover, is_taken, publish_folder
 from ilk.artifact.manifest import FileFacts, Manifest, Parity, canonical_json
 from ilk.distances import Distance, distance_from_settings
 from ilk.encoder import encoder_fingerprint
 from ilk.errors import ArtifactError, DamagedArtifact, ForeignArtifact, InvalidInput
 from ilk.preprocess import Preprocess
 
-__all__ = ["Artifact", "ArtifactParts", "artifact_fingerprint", "write_artifact"]
+__all__ = ["Artifact", "ArtifactParts", "artifact_fingerprint", "check_output", "write_artifact"]
 
 _MANIFEST = "manifest.json"
 _ONNX, _WEIGHTS, _COHORT, _CARD = "encoder.onnx", "weights.safetensors", "cohort.npz", "CARD.md"
 _FILES = (_ONNX, _WEIGHTS, _COHORT, _CARD)
-_CHUNK_BYTES = 1 << 20
 _NUM_ATTEMPTS = 10
 
 
@@ -79,7 +77,7 @@ class Artifact:
         if name not in self.manifest.files:
             known = ", ".join(sorted(self.manifest.files))
             raise InvalidInput(f"expected one of the artifact's files {known}, got {name!r}")
-        return _read_verified(self.path, name, self.manifest.files[name])
+        return read_file(self.path, name, self.manifest.files[name])
 
     def onnx(self) -> bytes:
         """Return the network in ONNX form, verified."""
@@ -96,8 +94,6 @@ class ArtifactParts:
     weights: bytes
     """The same weights in safetensors form."""
     cohort: Cohort
-    card: str
-    """CARD.md."""
     encoder: Mapping[str, Any]
     preprocess: Preprocess
     distance: Distance
@@ -115,6 +111,8 @@ class ArtifactParts:
     parity: Parity
     weights_licence: str = ""
     pretrained_on: str = ""
+    card: str = ""
+    """CARD.md."""
 
 
 def artifact_fingerprint(encoder: str, distance: Distance) -> str:
@@ -148,11 +146,32 @@ def write_artifact(path: str | Path, parts: ArtifactParts, *, overwrite: bool = 
         _CARD: parts.card.encode(),
     }
     manifest = _describe(parts, files).to_bytes()
+    check_output(path, overwrite=overwrite)
+    publish_folder(Path(path), files | {_MANIFEST: manifest}, may_replace=overwrite)
+    return Path(path)
+
+
+def check_output(path: str | Path, *, overwrite: bool = False) -> None:
+    """Refuse a target that `write_artifact` would refuse; call it before any long work.
+
+    Raises:
+        ArtifactError: Something is at `path` that is not to be replaced.
+    """
     target = Path(path)
-    publish_folder(
-        target, files | {_MANIFEST: manifest}, may_replace=_check_replaceable if overwrite else None
-    )
-    return target
+    if not is_taken(target):
+        return
+    if not overwrite:
+        raise ArtifactError(
+            f"{target} exists already; choose another output, or ask to overwrite it"
+        )
+    names = {entry.name for entry in target.iterdir()} if target.is_dir() else set()
+    extra = sorted(names - {_MANIFEST, *_FILES})
+    if _MANIFEST not in names or extra:
+        what = f"holds {', '.join(extra[:3])}" if extra else "is not an artifact"
+        raise ArtifactError(
+            f"{target} {what}; only a folder with nothing but an artifact in it is overwritten, "
+            "so choose another output"
+        )
 
 
 def _describe(parts: ArtifactParts, files: Mapping[str, bytes]) -> Manifest:
@@ -179,18 +198,6 @@ def _describe(parts: ArtifactParts, files: Mapping[str, bytes]) -> Manifest:
     )
 
 
-def _check_replaceable(target: Path) -> None:
-    """Refuse to replace anything in which more than an artifact would be lost."""
-    names = {entry.name for entry in target.iterdir()} if target.is_dir() else {""}
-    extra = sorted(names - {_MANIFEST, *_FILES})
-    if _MANIFEST not in names or extra:
-        what = f"holds {', '.join(extra[:3])}" if names != {""} and extra else "is not an artifact"
-        raise ArtifactError(
-            f"{target} {what}; only a folder with nothing but an artifact in it is overwritten, "
-            "so choose another output"
-        )
-
-
 def _identity(path: Path) -> tuple[int, int] | None:
     """What tells a folder from the one that an overwrite puts in its place."""
     try:
@@ -205,15 +212,15 @@ def _load(path: Path) -> Artifact:
     manifest = Manifest.from_bytes(_read_manifest(path), str(path))
     absent = sorted(set(_FILES) - manifest.files.keys())
     if absent:
-        raise _damaged(path, f"its manifest.json does not list {', '.join(absent)}")
+        raise damaged(path, f"its manifest.json does not list {', '.join(absent)}")
     for name in sorted(manifest.files.keys() - {_COHORT}):
-        _verify(path, name, manifest.files[name])
+        verify_file(path, name, manifest.files[name])
     try:
         distance = distance_from_settings(dict(manifest.distance))
         preprocess = Preprocess.from_settings(dict(manifest.preprocess))
-        cohort = Cohort.from_bytes(_read_verified(path, _COHORT, manifest.files[_COHORT]))
+        cohort = Cohort.from_bytes(read_file(path, _COHORT, manifest.files[_COHORT]))
     except InvalidInput as error:
-        raise _damaged(path, str(error)) from None
+        raise damaged(path, str(error)) from None
     _check_agreement(path, manifest, distance, preprocess, cohort)
     return Artifact(
         path=path, manifest=manifest, distance=distance, preprocess=preprocess, cohort=cohort
@@ -225,12 +232,12 @@ def _check_agreement(
 ) -> None:
     """Check that the parts of a manifest belong together."""
     if cohort.embeddings.shape[1] != manifest.embedding_size:
-        raise _damaged(path, "its cohort has another embedding size than its manifest")
+        raise damaged(path, "its cohort has another embedding size than its manifest")
     onnx = manifest.files[_ONNX].sha256
     encoder = encoder_fingerprint(onnx, preprocess, manifest.embedding_size)
     whole = artifact_fingerprint(encoder, distance)
     if (manifest.encoder_fingerprint, manifest.fingerprint) != (encoder, whole):
-        raise _damaged(path, "its fingerprints are not those of its parts")
+        raise damaged(path, "its fingerprints are not those of its parts")
 
 
 def _check_folder(path: Path) -> None:
@@ -250,45 +257,10 @@ def _check_folder(path: Path) -> None:
 def _read_manifest(path: Path) -> bytes:
     if not (path / _MANIFEST).is_file():
         if all((path / name).is_file() for name in (_ONNX, _COHORT)):
-            raise _damaged(path, "manifest.json is missing")
+            raise damaged(path, "manifest.json is missing")
         what = "other files" if any(path.iterdir()) else "an empty folder"
         raise ForeignArtifact(
             f"{path}: expected an artifact with a manifest.json, got {what}; pass the folder that "
             "`ilk train` wrote"
         )
     return (path / _MANIFEST).read_bytes()
-
-
-def _damaged(path: Path, what: str) -> DamagedArtifact:
-    return DamagedArtifact(f"{path} is damaged: {what}; copy the artifact again, or train again")
-
-
-def _open(path: Path, name: str, facts: FileFacts) -> Any:
-    """Open a regular file of the right size; a link is followed, a pipe or device is not read."""
-    try:
-        found = os.stat(path / name)
-        if stat.S_ISREG(found.st_mode) and found.st_size == facts.num_bytes:
-            return (path / name).open("rb")
-    except OSError as error:
-        reason = "is missing" if isinstance(error, FileNotFoundError) else str(error)
-        raise _damaged(path, f"{name} {reason}") from None
-    if not stat.S_ISREG(found.st_mode):
-        raise _damaged(path, f"{name} is not a file")
-    raise _damaged(path, f"{name} has {found.st_size} bytes instead of {facts.num_bytes}")
-
-
-def _verify(path: Path, name: str, facts: FileFacts) -> None:
-    digest = hashlib.sha256()
-    with _open(path, name, facts) as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    if digest.hexdigest() != facts.sha256:
-        raise _damaged(path, f"{name} does not have the hash that it was written with")
-
-
-def _read_verified(path: Path, name: str, facts: FileFacts) -> bytes:
-    with _open(path, name, facts) as file:
-        content: bytes = file.read()
-    if hashlib.sha256(content).hexdigest() != facts.sha256:
-        raise _damaged(path, f"{name} does not have the hash that it was written with")
-    return content

@@ -15,13 +15,13 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from ilk.errors import ArtifactError
 
-__all__ = ["find_leftovers", "is_leftover", "publish_folder"]
+__all__ = ["find_leftovers", "is_leftover", "is_taken", "publish_folder"]
 
 _PARTIAL, _REPLACED = ".ilk-partial", ".ilk-replaced"
 _LEFTOVER_AGE_SECONDS = 3600.0
@@ -30,38 +30,27 @@ _LEFTOVER_AGE_SECONDS = 3600.0
 _AT_FDCWD, _RENAME_EXCHANGE, _RENAME_SWAP = -100, 2, 2
 
 
-def publish_folder(
-    target: Path,
-    files: Mapping[str, bytes],
-    *,
-    may_replace: Callable[[Path], None] | None = None,
-) -> None:
+def publish_folder(target: Path, files: Mapping[str, bytes], *, may_replace: bool = False) -> None:
     """Write `files` so that `target` holds all of them or stays as it was.
 
     Args:
-        target: Where the folder shall be. Missing parents are made; an empty folder is filled.
+        target: Where the folder shall be. Missing parents are made; an empty folder is filled; a
+            link is followed.
         files: Content by plain file name.
-        may_replace: Called with a target that exists and is not empty; raises to keep it. Without
-            it such a target is always kept.
+        may_replace: Whether a folder that is there already, with all in it, gives way.
 
     Raises:
-        ArtifactError: The target exists and is kept.
+        ArtifactError: Something is at the target that may not be replaced.
         OSError: The disk refuses; the target is as it was.
     """
     target = target.resolve()
-    if _is_taken(target):
-        if may_replace is None:
-            raise ArtifactError(
-                f"{target} exists already; choose another output or ask to overwrite it"
-            )
-        may_replace(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_old_leftovers(target)
     partial = target.parent / f".{target.name}.{secrets.token_hex(4)}{_PARTIAL}"
     partial.mkdir()
     try:
         _fill(partial, files)
-        _put_in_place(partial, target, may_replace is not None)
+        _put_in_place(partial, target, may_replace)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     _flush(target.parent)
@@ -84,8 +73,8 @@ def is_leftover(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith((_PARTIAL, _REPLACED))
 
 
-def _is_taken(target: Path) -> bool:
-    """Whether something is at `target` that an empty folder is not."""
+def is_taken(target: Path) -> bool:
+    """Return whether anything but an empty folder is at `target`."""
     if target.is_dir():
         return any(target.iterdir())
     return os.path.lexists(target)
@@ -101,7 +90,7 @@ def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _put_in_place(partial: Path, target: Path, may_replace: bool) -> None:
-    if not _is_taken(target):
+    if not is_taken(target):
         if os.name == "nt":
             with suppress(FileNotFoundError):
                 target.rmdir()
@@ -109,10 +98,10 @@ def _put_in_place(partial: Path, target: Path, may_replace: bool) -> None:
             os.rename(partial, target)
             return
         except OSError:
-            if not _is_taken(target):
+            if not is_taken(target):
                 raise
     if not may_replace:
-        raise ArtifactError(f"{target} was made by another process meanwhile; nothing was written")
+        raise ArtifactError(f"{target} exists already; nothing was written")
     if _exchange(partial, target):
         return
     old = partial.with_name(partial.name.removesuffix(_PARTIAL) + _REPLACED)

@@ -13,19 +13,19 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Literal, final
+from typing import final, get_args
 
 import numpy as np
 
 from ilk.embedding.cache import EmbeddingCache
 from ilk.encoder import Encoder
 from ilk.errors import InvalidInput, UnreadableItem
-from ilk.items import Item, Items, Problem
+from ilk.items import Item, Items
 from ilk.preprocess import Preprocess
+from ilk.unreadable import OnUnreadable, as_problem
 
 __all__ = ["Embedded", "embed_items"]
 
-OnUnreadable = Literal["stop", "skip"]
 Progress = Callable[[int, int], None]
 _Result = np.ndarray | UnreadableItem
 
@@ -76,8 +76,8 @@ def embed_items(
     """
     if batch_size < 1:
         raise InvalidInput(f"batch_size must be at least 1, got {batch_size}")
-    if on_unreadable not in ("stop", "skip"):
-        raise InvalidInput(f'on_unreadable must be "stop" or "skip", got {on_unreadable!r}')
+    if on_unreadable not in get_args(OnUnreadable):
+        raise InvalidInput(f"on_unreadable must be 'stop' or 'skip', got {on_unreadable!r}")
     pool = ThreadPoolExecutor(os.cpu_count() or 1, "ilk-load")
     try:
         keys = list(pool.map(_content_hash, items.items))
@@ -185,7 +185,7 @@ def _assemble(
     for i, (item, key) in enumerate(zip(items.items, keys, strict=True)):
         result = results[key] if isinstance(key, str) else key
         if isinstance(result, UnreadableItem):
-            problems.append(Problem(item.name, str(result).partition(": ")[2] or str(result)))
+            problems.append(as_problem(item, result))
         else:
             embeddings[len(rows)] = result
             rows.append(i)
