@@ -1,0 +1,38 @@
+"""`ilk plugins`: what is installed, without importing any of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+__all__ = ["plugins"]
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def plugins(as_json: bool) -> None:
+    """List what is installed: encoders, losses, data sets.
+
+    Those of other packages are listed beside ilk's own. Nothing is imported, so a plugin that is
+    listed as ready can still turn out to be broken.
+    """
+    from ilk.plugins import installed
+
+    found = installed()
+    if as_json:
+        rows = [asdict(plugin) | {"is_ready": plugin.is_ready} for plugin in found]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("Group", "Name", box=None, pad_edge=False)
+    for column in ("Target", "Distribution", "Ready"):
+        table.add_column(column, overflow="fold")
+    for plugin in found:
+        install = f'no: pip install "{plugin.distribution}[{",".join(plugin.extras)}]"'
+        ready = "yes" if plugin.is_ready else install.replace("[", "\\[")
+        table.add_row(plugin.group, plugin.name, plugin.target, plugin.distribution, ready)
+    Console(highlight=False, soft_wrap=True).print(table)
