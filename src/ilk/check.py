@@ -239,10 +239,10 @@ def _described(
 
 
 def _histogram(sizes: Sequence[int]) -> Histogram:
-    """Count classes in bins of one up to 4 items, then in bins that grow by half."""
+    """Count classes in bins of one size up to 8 items, then in bins that grow by half."""
     edges = [1]
     while edges[-1] < max(sizes, default=0):
-        edges.append(max(edges[-1] + 1, edges[-1] * 3 // 2))
+        edges.append(edges[-1] + 1 if edges[-1] < 9 else edges[-1] * 3 // 2)
     counts = np.histogram(sizes, [*edges, np.inf])[0]
     return Histogram(tuple(edges), tuple(int(count) for count in counts))
 

@@ -49,8 +49,8 @@ _FORMATS: tuple[tuple[bytes, str, str], ...] = (
     (b"MM\0*", "Tiff", "TiffImageFile"),
     (b"II+\0", "Tiff", "TiffImageFile"),
 )
-"""First bytes, Pillow's plugin and class. Going there directly makes our pixel limit the only one
-and keeps every other decoder out of reach."""
+"""First bytes, Pillow's plugin and class. Going there directly puts our pixel limit in the place of
+the process's and keeps every other decoder out of reach."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -123,7 +123,7 @@ def decode(
             with _open_regular(source) as file:
                 image = _from_file(file, max_pixels)
         return image if box is None else _cropped(image, box)
-    except _Refused as error:
+    except (_Refused, Image.DecompressionBombError) as error:
         raise UnreadableItem(f"{name}: {error}") from None
     except OSError as error:
         raise UnreadableItem(f"{name}: {error.strerror or error}") from None
@@ -155,7 +155,7 @@ def _from_file(file: IO[bytes], max_pixels: int) -> Image.Image:
     plugin, kind = found
     try:
         return _decoded(file, plugin, kind, max_pixels)
-    except _Refused:
+    except (_Refused, Image.DecompressionBombError):
         raise
     except MemoryError:
         raise _Refused("decoding it takes more memory than there is") from None

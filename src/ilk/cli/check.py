@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 _BAR_WIDTH = 40
+_TITLES = {"bytes": "equal files", "pixels": "equal pixels", "near": "nearly equal"}
 
 
 @click.command()
@@ -83,12 +84,8 @@ def _summary(found: Check) -> list[tuple[str, str]]:
         rows.append(("splits", ", ".join(splits)))
     rows.append(("classes of one item", f"{len(found.singletons):,}"))
     rows.append(("unreadable", f"{len(found.problems):,}"))
-    for kind in ("bytes", "pixels", "near"):
-        rows.append((_TITLES[kind], _counted([d for d in found.duplicates if d.kind == kind])))
-    return rows
-
-
-_TITLES = {"bytes": "equal files", "pixels": "equal pixels", "near": "nearly equal"}
+    by_kind = {kind: [d for d in found.duplicates if d.kind == kind] for kind in _TITLES}
+    return rows + [(_TITLES[kind], _counted(group)) for kind, group in by_kind.items()]
 
 
 def _counted(duplicates: list[Duplicates]) -> str:
