@@ -17,7 +17,7 @@ from ilk.evaluation.report.axes import (
 from ilk.evaluation.report.svg import Frame, element, text, thinned
 from ilk.evaluation.report.wording import distance_text
 
-__all__ = ["det_chart", "dir_chart", "dots_chart", "histogram_chart", "whisker"]
+__all__ = ["bar_chart", "det_chart", "dir_chart", "dots_chart", "histogram_chart", "whisker"]
 
 _MOST_POINTS = 600
 
@@ -119,6 +119,31 @@ def histogram_chart(
         description=f"Distances of {near[0]} ({len(near[1]):,}) and of {far[0]} ({len(far[1]):,})."
         " The further apart the hills, the better.",
     )
+
+
+def bar_chart(names: Sequence[str], counts: Sequence[int], *, title: str, label: str) -> str:
+    """Return vertical bars with their names below and their counts above.
+
+    Args:
+        names: What each bar is called.
+        counts: How high each bar is, as many.
+        title: What a screen reader calls the chart.
+        label: What the bars differ in.
+    """
+    num = max(1, len(names))
+    bars = Axis(label, 0.0, float(num), tuple((i + 0.5, n) for i, n in enumerate(names)))
+    frame = Frame(bars, linear_axis("classes", [0.0, 1.2 * max([1, *counts])]), 960, 240)
+    content = ""
+    for i, count in enumerate(counts):
+        left, top = frame.at(i + 0.12, count)
+        right, bottom = frame.at(i + 0.88, 0.0)
+        content += element(
+            "rect", x=left, y=top, width=right - left, height=bottom - top, class_="hill near"
+        )
+        middle = (left + right) / 2
+        content += text(f"{count:,}", middle, top - 5, text_anchor="middle", class_="note")
+    told = ", ".join(f"{name}: {count:,}" for name, count in zip(names, counts, strict=True))
+    return frame.chart(content, title=title, description=f"Classes by {label}. {told}.")
 
 
 def whisker(value: float, low: float | None, high: float | None) -> str:

@@ -1,32 +1,48 @@
-"""The data-set check and the list of items that could not be used."""
+"""The data-set check as a section of the page, from the JSON of `ilk check`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from ilk.evaluation.report.charts import bar_chart
 from ilk.evaluation.report.sections import facts
 from ilk.evaluation.report.wording import shortened
 from ilk.items import Problem
 
 __all__ = ["check_section", "problem_list"]
 
-_MOST_ENTRIES = 20
+_MOST_ROWS = 20
 _MOST_PROBLEMS = 50
+_KINDS = {"bytes": "equal files", "pixels": "equal pixels", "near": "almost equal"}
 
 
 def check_section(found: Mapping[str, Any]) -> str:
-    """Return what a check found, whatever it holds: numbers as facts, lists folded away."""
-    plain = {k: v for k, v in found.items() if isinstance(v, bool | int | float | str)}
-    nested = {k: v for k, v in found.items() if k not in plain and v}
-    words = {k: v for k, v in plain.items() if isinstance(v, str) and len(v) > 40}
-    told = "".join(
-        f"<p><b>{_name(k)}.</b> {escape(shortened(v, 600))}</p>" for k, v in words.items()
+    """Return what a check found: sizes, a histogram, duplicates and the recommendation."""
+    size = found.get("class_size", {})
+    duplicates = found.get("duplicates", [])
+    shown = {
+        "items": found.get("items", 0),
+        "classes": found.get("classes", 0),
+        "items per class, median": size.get("median", 0),
+        "smallest, largest class": f"{size.get('min', 0):,}, {size.get('max', 0):,}",
+        "classes of one item": len(found.get("singletons", [])),
+        "groups of duplicates": len(duplicates),
+    }
+    return facts(shown) + _recommendation(found) + _histogram(found) + _duplicates(duplicates)
+
+
+def _recommendation(found: Mapping[str, Any]) -> str:
+    batch = found.get("batch")
+    if not batch:
+        return ""
+    reasons = [str(batch[key]) for key in ("reason", "validation_reason") if batch.get(key)]
+    told = "".join(f" {words[:1].upper()}{words[1:].rstrip('.')}." for words in reasons)
+    return (
+        f"<p><b>To train on it:</b> {batch.get('classes')} classes with "
+        f"{batch.get('items_per_class')} items each per batch. {escape(shortened(told, 600))}</p>"
     )
-    short = {k: v for k, v in plain.items() if k not in words}
-    return facts(short) + told + "".join(_folded(k, v) for k, v in nested.items())
 
 
 def problem_list(problems: Sequence[Problem]) -> str:
@@ -38,34 +54,67 @@ def problem_list(problems: Sequence[Problem]) -> str:
         for p in problems[:_MOST_PROBLEMS]
     )
     left = len(problems) - _MOST_PROBLEMS
-    noun = "item" if len(problems) == 1 else "items"
     more = f"<li>and {left:,} more</li>" if left > 0 else ""
+    noun = "item" if len(problems) == 1 else "items"
     return (
         f"<details open><summary>{len(problems):,} {noun} could not be used</summary>"
         f"<ul>{rows}{more}</ul></details>"
     )
 
 
-def _folded(name: str, value: Any) -> str:
-    if isinstance(value, Mapping) and all(isinstance(v, int | float | str) for v in value.values()):
-        content = facts(dict(list(value.items())[:_MOST_ENTRIES]))
-    elif isinstance(value, Mapping):
-        content = check_section(value)
-    else:
-        entries = [f"<li><bdi>{escape(_entry(v))}</bdi></li>" for v in list(value)[:_MOST_ENTRIES]]
-        content = f"<ul>{''.join(entries)}</ul>"
-    left = len(value) - _MOST_ENTRIES
-    more = f"<p>and {left:,} more</p>" if left > 0 else ""
-    return f"<details><summary>{_name(name)} ({len(value):,})</summary>{content}{more}</details>"
+def _histogram(found: Mapping[str, Any]) -> str:
+    histogram = found.get("histogram", {})
+    edges, counts = list(histogram.get("from", ())), list(histogram.get("classes", ()))
+    if not counts:
+        return ""
+    ends = [*(edge - 1 for edge in edges[1:]), None]
+    filled = [i for i, count in enumerate(counts) if count]
+    shown = slice(filled[0], filled[-1] + 1) if filled else slice(0)
+    names = [
+        f"{low:,}" if high == low else f"{low:,} to {high:,}" if high else f"{low:,}+"
+        for low, high in zip(edges, ends, strict=True)
+    ]
+    chart = bar_chart(names[shown], counts[shown], title="Class sizes", label="items in a class")
+    caption = "<figcaption><h3>Class sizes</h3><p>How many classes have how many items.</p>"
+    return f'<figure class="wide">{caption}</figcaption><div class="scroll">{chart}</div></figure>'
 
 
-def _entry(value: Any) -> str:
-    written = (
-        value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+def _duplicates(duplicates: Sequence[Mapping[str, Any]]) -> str:
+    if not duplicates:
+        return ""
+    order = sorted(
+        duplicates, key=lambda d: (not d.get("crosses_classes"), not d.get("crosses_splits"))
     )
-    return shortened(written, 240)
+    rows = "".join(_duplicate_row(duplicate) for duplicate in order[:_MOST_ROWS])
+    left = len(duplicates) - _MOST_ROWS
+    more = f"<p>and {left:,} more</p>" if left > 0 else ""
+    return (
+        f"<details><summary>Duplicates ({len(duplicates):,})</summary>"
+        '<div class="scroll"><table><thead><tr><th scope="col">Kind</th><th scope="col">Items</th>'
+        f'<th scope="col">Classes</th></tr></thead><tbody>{rows}</tbody></table></div>{more}'
+        "</details>"
+    )
 
 
-def _name(key: str) -> str:
-    spaced = key.replace("_", " ")
-    return escape(shortened(spaced[:1].upper() + spaced[1:], 60))
+def _duplicate_row(duplicate: Mapping[str, Any]) -> str:
+    kind = _KINDS.get(str(duplicate.get("kind")), str(duplicate.get("kind")))
+    crossing = [
+        words
+        for key, words in (
+            ("crosses_classes", "in more than one class"),
+            ("crosses_splits", "in more than one split"),
+        )
+        if duplicate.get(key)
+    ]
+    labels = dict.fromkeys(map(str, duplicate.get("labels", ())))
+    return (
+        f'<tr><th scope="row">{escape(", ".join([kind, *crossing]))}</th>'
+        f"<td>{_listed(duplicate.get('names', ()))}</td><td>{_listed(labels)}</td></tr>"
+    )
+
+
+def _listed(names: Any) -> str:
+    """Return the first few of `names`, each isolated from the direction of its script."""
+    listed = [str(name) for name in names]
+    shown = "<br>".join(f"<bdi>{escape(shortened(name, 120))}</bdi>" for name in listed[:5])
+    return shown + (f"<br>and {len(listed) - 5:,} more" if len(listed) > 5 else "")
