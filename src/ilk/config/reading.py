@@ -179,7 +179,9 @@ def _check_ranges(run: Run) -> None:
     above_zero = "optimizer.learning_rate optimizer.backbone_learning_rate batch.items_per_class"
     above_zero += " optimizer.class_weights_learning_rate schedule.steps"
     above_zero += " schedule.validate_every trainer.devices trainer.log_every"
-    zero_or_more = "seed optimizer.weight_decay optimizer.clip_norm schedule.head_only_epochs schedule.epochs"
+    zero_or_more = (
+        "seed optimizer.weight_decay optimizer.clip_norm schedule.head_only_epochs schedule.epochs"
+    )
     zero_or_more += " data.num_workers data.cache_mib"
     shares = "schedule.warm_up schedule.final trainer.average"
     infinity = float("inf")

@@ -1,0 +1,166 @@
+"""Everything a run needs, decided before the first step: what is trained on what, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import torch
+
+from ilk import plugins
+from ilk.config import Encoder, Run
+from ilk.distances import Distance, distance_from_settings
+from ilk.encoders.trainable import TrainableEncoder
+from ilk.errors import ConfigError, InvalidInput
+from ilk.items import Items
+from ilk.losses import Loss
+from ilk.training.augment import Augment, make_augment
+from ilk.training.construct import construct, with_defaults
+from ilk.training.defaults import DataFacts, EncoderFacts, choose_encoder, look_at, resolve
+from ilk.training.hardware import describe_device
+from ilk.training.split import Split, split_items
+
+__all__ = ["Plan", "make_plan"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A run with all its objects."""
+
+    run: Run
+    """Resolved: no "auto" is left."""
+    split: Split
+    encoder: TrainableEncoder
+    distance: Distance
+    loss: Loss
+    augment: Augment
+
+    def lines(self) -> list[str]:
+        """Return in a few lines what is going to happen."""
+        run, split, encoder = self.run, self.split, self.encoder
+        num_parameters = sum(p.numel() for p in encoder.parameters())
+        weights = f"pretrained on {encoder.pretrained_on}" if encoder.pretrained_on else "untrained"
+        shape = " x ".join(map(str, encoder.preprocess.input_shape or ("array",)))
+        left_out = f"; {split.num_left_out} items of other splits are not touched"
+        return [
+            f"training on    {_count(split.training)}",
+            f"validation on  {_count(split.validation)}, other classes"
+            + (left_out if split.num_left_out else ""),
+            f"encoder        {run.encoder.name}, {num_parameters / 1e6:.2f} M parameters, "
+            f"{weights}, {shape} -> {encoder.embedding_size}",
+            f"learning       {run.loss.name} loss, {run.distance.name} distance, "
+            f"{run.batch.classes} x {run.batch.items_per_class} per batch, {run.schedule.steps} "
+            + ("steps of the head alone" if run.trainer.mode == "head" else "steps"),
+            f"device         {describe_device(run.trainer.accelerator, run.trainer.devices)}",
+        ]
+
+
+def make_plan(run: Run, items: Items, encoder: TrainableEncoder | None = None) -> Plan:
+    """Split the items, build encoder, distance and loss, and resolve the run.
+
+    Args:
+        run: Possibly with "auto" in it.
+        items: The whole source, test items included; those are left alone.
+        encoder: Instead of the one that the run names.
+
+    Raises:
+        DataError: There are too few classes.
+        ConfigError: A setting contradicts another, or an option is unknown.
+        MissingWeights: Pretrained weights are not on this machine.
+        PluginError: There is no encoder or loss of that name.
+    """
+    split = split_items(
+        items,
+        fraction=run.data.validation_fraction,
+        by=run.data.validation_by,
+        seed=run.seed,
+    )
+    facts = look_at(split.training)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.seed)
+        if encoder is None:
+            run, encoder = _build_encoder(choose_encoder(run, facts), facts)
+        else:
+            kind = type(encoder)
+            run = replace(run, encoder=Encoder(name=f"{kind.__module__}:{kind.__qualname__}"))
+        run = resolve(run, facts, EncoderFacts.of(encoder))
+        _refuse_contradictions(run, encoder)
+        distance = _build_distance(run)
+        run, loss = _build_loss(run, distance, encoder, facts)
+    run, augment = _build_augment(run, encoder)
+    return Plan(run, split, encoder, distance, loss, augment)
+
+
+def _build_encoder(run: Run, facts: DataFacts) -> tuple[Run, TrainableEncoder]:
+    if facts.kind == "array":
+        raise ConfigError(
+            "arrays need an encoder of yours: ilk.training.fit(run, items=..., "
+            "encoder=ModuleEncoder(...))"
+        )
+    factory = plugins.load("encoders", run.encoder.name)
+    options = with_defaults(factory, run.encoder.options)
+    encoder = construct(factory, run.encoder.options, path="encoder.options")
+    return replace(run, encoder=replace(run.encoder, options=options)), encoder
+
+
+def _build_distance(run: Run) -> Distance:
+    try:
+        return distance_from_settings({**run.distance.options, "name": run.distance.name})
+    except InvalidInput as error:
+        raise ConfigError(f"distance: {error}") from None
+
+
+def _build_loss(
+    run: Run, distance: Distance, encoder: TrainableEncoder, facts: DataFacts
+) -> tuple[Run, Loss]:
+    factory: Any = plugins.load("losses", run.loss.name)
+    least = factory.min_per_class
+    if int(run.batch.items_per_class) < least:
+        raise ConfigError(
+            f"batch.items_per_class: the {run.loss.name} loss needs at least {least} items of a "
+            f"class, got {run.batch.items_per_class}"
+        )
+    given: dict[str, Any] = {"distance": distance}
+    if factory.needs_classes:
+        given["num_classes"] = facts.num_classes * (4 if run.augment.rotations_as_classes else 1)
+        given["embedding_size"] = encoder.embedding_size
+    loss: Loss = construct(factory, run.loss.options, path="loss.options", **given)
+    options = with_defaults(factory, run.loss.options)
+    return replace(run, loss=replace(run.loss, options=options)), loss
+
+
+def _build_augment(run: Run, encoder: TrainableEncoder) -> tuple[Run, Augment]:
+    """Build the augmentation; that of photographs is told what size should come out."""
+    try:
+        augment = make_augment(run.augment.name, **run.augment.options)
+        options = with_defaults(type(augment), run.augment.options)
+        given = dict(run.augment.options)
+        if run.augment.name == "photo":
+            given["size_pixels"] = encoder.preprocess.size_pixels
+            options.pop("size_pixels", None)
+        augment = make_augment(run.augment.name, **given)
+    except (ConfigError, InvalidInput) as error:
+        raise ConfigError(f"augment.options: {error}") from None
+    return replace(run, augment=replace(run.augment, options=options)), augment
+
+
+def _refuse_contradictions(run: Run, encoder: TrainableEncoder) -> None:
+    is_head = run.trainer.mode == "head"
+    if is_head and run.augment.rotations_as_classes:
+        raise ConfigError(
+            "augment.rotations_as_classes rotates pictures, and with trainer.mode = 'head' the "
+            "head sees none; set one of them otherwise"
+        )
+    if is_head and not any(True for _ in encoder.head.parameters()):
+        raise ConfigError(
+            "trainer.mode = 'head' trains the head alone, and this encoder's head has nothing to "
+            "train; give it one, or use mode 'whole'"
+        )
+    distorts = run.augment.name != "none" or run.augment.rotations_as_classes
+    if encoder.preprocess.modality == "array" and distorts:
+        raise ConfigError("augment: arrays cannot be distorted; set augment.name to none")
+
+
+def _count(items: Items) -> str:
+    return f"{len(items):,} items of {len(items.classes):,} classes"

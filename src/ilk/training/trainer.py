@@ -1,0 +1,81 @@
+"""A Lightning trainer that does what a run says, and says little itself."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import Logger
+
+from ilk.config import Run
+from ilk.training.hardware import has_gpu, lightning_precision
+
+__all__ = ["make_trainer", "quiet"]
+
+_EXPECTED = (
+    # We have no need of workers where everything is in memory.
+    ".*does not have many workers.*",
+    # A round ends where a validation comes, whatever the logging interval is.
+    ".*The number of training batches.*is smaller than the logging interval.*",
+    # Batches come from an iterable of unknown length on purpose.
+    ".*Your `IterableDataset` has `__len__` defined.*",
+    # An accelerator that is there and was not asked for.
+    ".*(GPU|MPS) available but not used.*",
+    # Where a cluster's launcher is there and not in use.
+    ".*srun.*",
+    # Lightning itself uses what torch is about to drop.
+    ".*isinstance.*LeafSpec.*",
+    ".*is a deprecated alias for.*",
+)
+
+
+def make_trainer(
+    run: Run, *, loggers: Sequence[Logger], callbacks: Sequence[Callback], num_steps: int
+) -> Trainer:
+    """Return a trainer for `num_steps` steps of a resolved run."""
+    head_only = float(run.schedule.head_only_epochs) > 0
+    strategy = run.trainer.strategy
+    if run.trainer.devices > 1 and strategy == "auto" and head_only:
+        # While the head trains alone the backbone gets no gradients, which DDP must expect.
+        strategy = "ddp_find_unused_parameters_true"
+    is_deterministic = run.trainer.deterministic and has_gpu(run.trainer.accelerator)
+    return Trainer(
+        accelerator=run.trainer.accelerator,
+        devices=run.trainer.devices,
+        strategy=strategy,
+        precision=lightning_precision(run.trainer.precision, run.trainer.accelerator),
+        max_steps=num_steps,
+        max_epochs=-1,
+        gradient_clip_val=run.optimizer.clip_norm or None,
+        callbacks=list(callbacks),
+        logger=list(loggers),
+        deterministic="warn" if is_deterministic else None,
+        benchmark=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what Lightning says about things that are as intended, and leave no trace."""
+    loud = logging.getLogger("lightning.pytorch")
+    level = loud.level
+    was_deterministic = torch.are_deterministic_algorithms_enabled()
+    warned_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    loud.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        for message in _EXPECTED:
+            warnings.filterwarnings("ignore", message)
+        try:
+            yield
+        finally:
+            loud.setLevel(level)
+            torch.use_deterministic_algorithms(was_deterministic, warn_only=warned_only)
