@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import final
+from typing import NamedTuple, final
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ilk.errors import DataError, MissingExtra
 
-__all__ = ["FACES", "Face", "open_faces"]
+__all__ = ["FACES", "Face", "Shape", "open_faces"]
 
 FACES = (
     *(f"DejaVuSans{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
@@ -29,6 +29,15 @@ FACES = (
 """The faces that draw whole alphabets; the other files are pieces of formulas or placeholders."""
 
 _SIZE_STEP_PIXELS = 8
+
+
+class Shape(NamedTuple):
+    """What a character looks like, whatever its size."""
+
+    pixels: np.ndarray
+    """The ink stretched to a square, (S, S) uint8."""
+    aspect: float
+    """Width over height before that."""
 
 
 @final
@@ -74,20 +83,13 @@ class Face:
         steps = max(1, round(side_pixels * growth / _SIZE_STEP_PIXELS))
         return _draw(_font(self.path, steps * _SIZE_STEP_PIXELS), character)
 
-    def shape(self, character: str, side_pixels: int) -> np.ndarray | None:
-        """Return the ink alone, centred in a square and as large as it gets, or None.
-
-        Shape (side_pixels, side_pixels), uint8. Equal for characters that differ in size only.
-        """
+    def shape(self, character: str, side_pixels: int) -> Shape | None:
+        """Return the ink alone, free of its size and place, or None if there is no ink."""
         ink = _draw(_font(self.path, 64), character)
         if ink is None:
             return None
-        scale = side_pixels / max(ink.size)
-        width, height = (max(1, round(side * scale)) for side in ink.size)
-        square = Image.new("L", (side_pixels, side_pixels))
-        corner = (side_pixels - width) // 2, (side_pixels - height) // 2
-        square.paste(ink.resize((width, height), Image.Resampling.BICUBIC), corner)
-        return np.asarray(square)
+        square = ink.resize((side_pixels, side_pixels), Image.Resampling.BICUBIC)
+        return Shape(np.asarray(square), ink.width / ink.height)
 
 
 @cache

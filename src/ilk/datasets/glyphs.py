@@ -8,14 +8,14 @@ Alpha and the Cyrillic A only the first is kept. Made in seconds, without any do
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from ilk.datasets.fonts import Face, open_faces
+from ilk.datasets.fonts import Face, Shape, open_faces
 from ilk.errors import DataError, InvalidInput
 from ilk.items import Item, Items
 
@@ -59,7 +59,9 @@ _CATEGORIES = frozenset({"Lu", "Ll", "Lt", "Lo", "Nd", "Sm", "So"})
 _SHAPE_PIXELS = 24
 _SAME_SHAPE = 0.15
 """Two shapes are the same if the squares of what differs are below this share of the squares of
-the fainter one. It takes in a dot more or less, but not another letter."""
+the fainter one, and one is not wider than `_SAME_ASPECT` times the other. That takes in a dot
+more or less, but not another letter."""
+_SAME_ASPECT = 1.3
 
 _SIZE_PIXELS = 64
 _INK_PIXELS = 42
@@ -124,7 +126,7 @@ def _draw_class(script: Script, character: str, seed: int, num_items: int) -> It
 def _short_name(script: Script, character: str) -> str:
     """Return the Unicode name without that of the script: "capital letter zhe"."""
     name = unicodedata.name(character).lower()
-    return name.removeprefix(script.name.lower().replace("'", "")).strip()
+    return name.removeprefix(script.name.lower().replace("'", "") + " ")
 
 
 def _drawing(face: Face, character: str, random: np.random.Generator) -> np.ndarray:
@@ -164,8 +166,8 @@ def _distinct_characters() -> tuple[tuple[Script, str], ...]:
         shapes = [face.shape(c, _SHAPE_PIXELS) if c in face.characters else None for _, c in found]
         if face is sans:
             keeps &= [shape is not None for shape in shapes]
-        rows = np.array([i for i, shape in enumerate(shapes) if shape is not None])
-        same = _same_shape(np.stack([shapes[i] for i in rows]))
+        rows = [i for i, shape in enumerate(shapes) if shape is not None]
+        same = _look_alike([shape for shape in shapes if shape is not None])
         for i, row in enumerate(rows):
             keeps[row] &= not (same[i, :i] & keeps[rows[:i]]).any()
     return tuple(pair for pair, keep in zip(found, keeps, strict=True) if keep)
@@ -178,12 +180,14 @@ def _characters(script: Script) -> Iterator[str]:
                 yield character
 
 
-def _same_shape(shapes: np.ndarray) -> np.ndarray:
-    """Return which of (N, S, S) uint8 shapes are nearly equal, (N, N) bool.
+def _look_alike(shapes: Sequence[Shape]) -> np.ndarray:
+    """Return which of N shapes are nearly equal, (N, N) bool.
 
     The sums are of integers below 2^53, so they are exact and the same on every machine.
     """
-    flat = shapes.reshape(len(shapes), -1).astype(np.float64)
-    power = (flat * flat).sum(1)
-    differing = power[:, None] + power - 2 * flat @ flat.T
-    return differing <= _SAME_SHAPE * np.minimum(power[:, None], power)
+    pixels = np.stack([shape.pixels.ravel() for shape in shapes]).astype(np.float64)
+    aspects = np.log([shape.aspect for shape in shapes])
+    power = (pixels * pixels).sum(1)
+    differing = power[:, None] + power - 2 * pixels @ pixels.T
+    is_as_wide = abs(aspects[:, None] - aspects) <= np.log(_SAME_ASPECT)
+    return (differing <= _SAME_SHAPE * np.minimum(power[:, None], power)) & is_as_wide
