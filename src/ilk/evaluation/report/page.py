@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -75,11 +74,9 @@ def write_report(
     )
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=target.parent, suffix=".part", delete=False
-    ) as part:
-        part.write(page)
-    os.replace(part.name, target)
+    partial = target.with_name(target.name + ".part")
+    partial.write_text(page, encoding="utf-8", newline="\n")
+    os.replace(partial, target)
 
 
 def render_report(

@@ -14,8 +14,7 @@ from ilk.preprocess import read_image
 
 __all__ = ["data_uri", "pixels", "thumbnail"]
 
-_LOUPE = 512
-"""Pictures are first brought to this many pixels a side, so that cropping them stays cheap."""
+_SMOOTH, _SHARP = Image.Resampling.LANCZOS, Image.Resampling.NEAREST
 
 
 def pixels(item: Item) -> np.ndarray | None:
@@ -36,10 +35,9 @@ def pixels(item: Item) -> np.ndarray | None:
 def thumbnail(picture: np.ndarray, size_pixels: int) -> Image.Image:
     """Return `picture` scaled to fit a square of `size_pixels`, proportions kept, on white."""
     image = Image.fromarray(picture)
-    image.draft("RGB", (_LOUPE, _LOUPE))
     scale = size_pixels / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
-    small = image.resize((width, height), Image.Resampling.LANCZOS if scale < 1 else _SHARP)
+    small = image.resize((width, height), _SMOOTH if scale < 1 else _SHARP)
     square = Image.new("RGB", (size_pixels, size_pixels), "white")
     square.paste(small, ((size_pixels - width) // 2, (size_pixels - height) // 2))
     return square
@@ -55,9 +53,6 @@ def data_uri(image: Image.Image) -> str:
     is_drawing = 0 < drawing.tell() < photograph.tell()
     kind, buffer = ("png", drawing) if is_drawing else ("jpeg", photograph)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-_SHARP = Image.Resampling.NEAREST
 
 
 def _is_picture(array: np.ndarray) -> bool:
