@@ -27,6 +27,10 @@ _TOO_MANY_DOUBTS = 128
 """Doubtful neighbours per query beyond which float64 products are cheaper than recomputing."""
 
 
+_BYTES_PER_DOUBT = 512
+"""What settling one doubtful neighbour, or holding one mate, may take at its peak, generously."""
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class MateRanks:
@@ -65,6 +69,11 @@ class _Row:
     """Positions of the strangers within the band of a doubtful mate."""
     doubt_values: np.ndarray
 
+    @property
+    def size(self) -> int:
+        """How many numbers the row holds, roughly."""
+        return len(self.mates) + len(self.doubts)
+
 
 def mate_ranks(
     embeddings: np.ndarray,
@@ -86,17 +95,24 @@ def mate_ranks(
     """
     sizes = np.diff(bounds)
     class_of = np.repeat(np.arange(len(sizes)), sizes)
-    canonical = _canonical(embeddings)
+    most_doubts = max(1, memory_bytes // _BYTES_PER_DOUBT)
     scan = Scan(embeddings, embeddings, distance, memory_bytes=memory_bytes)
     for block in scan.blocks():
-        rows = []
+        rows: list[_Row] = []
+        first, pending, doubts = block.start, 0, 0
         for i in range(block.start, block.stop):
             low, high = bounds[class_of[i]], bounds[class_of[i] + 1]
             if high - low > 1:
                 at = i - block.start
                 rows.append(_count(block.values[at], i, low, high, block.band[at], depth))
-        yield _settle(rows, scan, canonical, block.start, block.stop)
-        if sum(len(row.doubts) for row in rows) > _TOO_MANY_DOUBTS * len(rows):
+                pending += rows[-1].size
+                doubts += len(rows[-1].doubts)
+            if pending > most_doubts:
+                yield _settle(rows, scan, first, i + 1)
+                rows, first, pending = [], i + 1, 0
+        if first < block.stop:
+            yield _settle(rows, scan, first, block.stop)
+        if doubts > _TOO_MANY_DOUBTS * (block.stop - block.start):
             scan.widen()
 
 
@@ -150,41 +166,22 @@ def _count_sorted(
     return sure, possible
 
 
-def _settle(
-    rows: list[_Row], scan: Scan, canonical: np.ndarray, start: int, stop: int
-) -> MateRanks:
-    """Decide what is in doubt by the distance itself, for all rows of a block together."""
-    open_rows = [row for row in rows if len(row.doubts)]
-    asked = [_asked(row, canonical) for row in open_rows]
-    lengths = [len(positions) for positions, _ in asked]
-    distances = scan.exact(
-        np.repeat(np.array([row.query for row in open_rows], np.int64), lengths),
-        np.concatenate([np.zeros(0, np.int64), *(positions for positions, _ in asked)]),
-    )
-    ends = np.cumsum(lengths, dtype=np.int64)
-    settled = {
-        row.query: _decide(row, distances[end - len(positions) : end][inverse])
-        for row, (positions, inverse), end in zip(open_rows, asked, ends, strict=True)
-    }
-    less = [settled[row.query][0] if row.query in settled else row.sure for row in rows]
-    tied = [
-        settled[row.query][1] if row.query in settled else np.zeros(len(row.sure), np.int64)
-        for row in rows
-    ]
+def _settle(rows: list[_Row], scan: Scan, start: int, stop: int) -> MateRanks:
+    """Decide what is in doubt by the distance itself, for many rows together."""
     nothing = np.zeros(0, np.int64)
-    query = np.repeat(
-        np.array([row.query for row in rows], np.int64), [len(row.sure) for row in rows]
-    )
+    asked = [np.concatenate([row.mates[row.doubtful], row.doubts]) for row in rows]
+    lengths = [len(positions) for positions in asked]
+    queries = np.array([row.query for row in rows], np.int64)
+    distances = scan.exact(np.repeat(queries, lengths), np.concatenate([nothing, *asked]))
+    parts = np.split(distances, np.cumsum(lengths)[:-1]) if rows else []
+    settled = [_decide(row, part) for row, part in zip(rows, parts, strict=True)]
     return MateRanks(
-        start, stop, query, np.concatenate([nothing, *less]), np.concatenate([nothing, *tied])
+        start,
+        stop,
+        np.repeat(queries, [len(row.sure) for row in rows]),
+        np.concatenate([nothing, *(less for less, _ in settled)]),
+        np.concatenate([nothing, *(tied for _, tied in settled)]),
     )
-
-
-def _asked(row: _Row, canonical: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return which items' distances the row needs, equal ones once, and how to spread them."""
-    wanted = canonical[np.concatenate([row.mates[row.doubtful], row.doubts])]
-    positions, inverse = np.unique(wanted, return_inverse=True)
-    return positions, inverse
 
 
 def _decide(row: _Row, distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -194,6 +191,8 @@ def _decide(row: _Row, distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     `sure` strangers of this one already.
     """
     less, tied = row.sure.copy(), np.zeros(len(row.sure), np.int64)
+    if not len(row.doubts):
+        return less, tied
     num_asked = int(row.doubtful.sum())
     of_mates, of_doubts = distances[:num_asked], np.sort(distances[num_asked:])
     below = np.searchsorted(of_doubts, of_mates, "left")
@@ -202,10 +201,3 @@ def _decide(row: _Row, distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     less[row.doubtful] += below - (len(row.doubts) - certain)
     tied[row.doubtful] = upto - below
     return less, tied
-
-
-def _canonical(embeddings: np.ndarray) -> np.ndarray:
-    """Return for each row the position of the first row with the same content, (N,)."""
-    rows = np.ascontiguousarray(embeddings)
-    seen: dict[bytes, int] = {}
-    return np.array([seen.setdefault(row.tobytes(), i) for i, row in enumerate(rows)], np.int64)

@@ -1,0 +1,143 @@
+"""`ilk compare A B [SOURCE]`: is artifact B better than A, and is that more than chance?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from ilk.cli.evaluate import embed_unseen, evaluate_embedded, protocol_options
+
+if TYPE_CHECKING:
+    from ilk.evaluation import Comparison, Difference, Evaluation
+
+__all__ = ["compare"]
+
+
+@click.command()
+@click.argument("a", type=click.Path(exists=True, path_type=Path))
+@click.argument("b", type=click.Path(exists=True, path_type=Path))
+@click.argument("source", required=False)
+@protocol_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, differences per class included.")
+@click.option("--show", default=5, show_default=True, help="Classes to list that changed most.")
+def compare(
+    a: Path,
+    b: Path,
+    source: str | None,
+    exemplars: int,
+    other_groups: bool,
+    draws: int,
+    seed: int,
+    memory_mib: int,
+    batch_size: int,
+    on_unreadable: Literal["stop", "skip"],
+    allow_overlap: bool,
+    as_json: bool,
+    show: int,
+) -> None:
+    """Tell whether artifact B is better than A, with an interval.
+
+    A and B are artifacts, evaluated on SOURCE; or files that `ilk evaluate --save` wrote about the
+    same items, and no SOURCE. Both get the same queries, galleries and probes, and what is judged
+    is the difference per query, B minus A.
+    """
+    from ilk.evaluation import EvaluationSettings, compare_evaluations
+
+    settings = EvaluationSettings(
+        num_exemplars=exemplars,
+        exclude_same_group=other_groups,
+        num_draws=draws,
+        seed=seed,
+        memory_mib=memory_mib,
+    )
+
+    def measured(path: Path) -> Evaluation:
+        from ilk.artifact import Artifact
+
+        if not path.is_dir():
+            return _read(path)
+        if source is None:
+            raise click.UsageError(f"{path} is an artifact: give the SOURCE to evaluate it on.")
+        artifact = Artifact.load(path)
+        embedded = embed_unseen(
+            artifact,
+            source,
+            batch_size=batch_size,
+            on_unreadable=on_unreadable,
+            allow=allow_overlap,
+        )
+        return evaluate_embedded(artifact, embedded, settings)
+
+    if source is not None and not (a.is_dir() or b.is_dir()):
+        raise click.UsageError("SOURCE goes with artifacts; two saved evaluations need none.")
+    found = compare_evaluations(measured(a), measured(b), seed=seed)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=2, allow_nan=False))
+    else:
+        _print(found, show)
+
+
+def _read(path: Path) -> Evaluation:
+    from ilk.errors import DataError
+    from ilk.evaluation import Evaluation
+
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(
+            f"{path}: expected an artifact folder or a file of `ilk evaluate --save`, got "
+            f"something that is not JSON ({error})"
+        ) from None
+    return Evaluation.from_json(content if isinstance(content, dict) else {})
+
+
+def _print(found: Comparison, show: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("figure")
+    titles = ("A", "B", "B - A", "95 % interval", "P(B higher)", "p", "queries", "classes")
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for difference in found.differences:
+        table.add_row(*_row(difference))
+    console.print(table, markup=False)
+    name = "map_at_r"
+    changes = sorted(found.per_class.get(name, {}).items(), key=lambda pair: pair[1])
+    for title, rows in (("lost", changes[:show]), ("gained", changes[::-1][:show])):
+        rows = [
+            (label, value) for label, value in rows if (value < 0) == (title == "lost") and value
+        ]
+        if rows:
+            told = ", ".join(f"{label} {value:+.3f}" for label, value in rows)
+            console.print(f"\nClasses that {title} most ({name}): {told}", markup=False)
+
+
+def _row(row: Difference) -> tuple[str, ...]:
+    interval = "" if row.low is None else f"{row.low:+.4f} to {row.high:+.4f}"
+    return (
+        row.name,
+        f"{row.a:.4f}",
+        f"{row.b:.4f}",
+        f"{row.difference:+.4f}",
+        interval,
+        f"{row.chance_b_higher:.3f}",
+        f"{row.p_value:.4f}",
+        f"{row.num_queries:,}",
+        f"{row.num_classes:,}",
+        _verdict(row),
+    )
+
+
+def _verdict(row: Difference) -> str:
+    if row.note:
+        return row.note
+    if row.low is None or row.high is None or row.low <= 0 <= row.high:
+        return "no difference shown"
+    return "B is better" if (row.difference > 0) != row.is_lower_better else "A is better"

@@ -1,0 +1,74 @@
+"""What an evaluation can be asked."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, final
+
+from ilk.errors import InvalidInput
+
+__all__ = ["EvaluationSettings"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """The settings of one evaluation; two can be compared if these are equal.
+
+    Raises:
+        InvalidInput: A setting is out of its range.
+
+    Example:
+        >>> EvaluationSettings(num_exemplars=0)
+        Traceback (most recent call last):
+        ...
+        ilk.errors.InvalidInput: num_exemplars must be at least 1, got 0
+    """
+
+    recall_at: tuple[int, ...] = (1, 5, 10)
+    """The k of recall_at_k; 1 is always among them."""
+    num_exemplars: int = 5
+    """Exemplars of each enrolled class."""
+    enrolled_share: float = 0.5
+    """The share of the classes to enroll; the others are strangers."""
+    num_draws: int = 5
+    """How often the open-set protocol is drawn; its figures are means over the draws."""
+    fpir_targets: tuple[float, ...] = (0.01, 0.001)
+    """Rates at which strangers may get a name."""
+    fmr_targets: tuple[float, ...] = (0.01, 0.001, 0.0001)
+    """Rates at which impostor comparisons may be accepted."""
+    exclude_same_group: bool = False
+    """Leave out mated probes that share a group with an exemplar of their class."""
+    num_bootstraps: int = 2000
+    """Draws of the bootstrap by class."""
+    max_comparisons: int = 1 << 22
+    """The most genuine and the most impostor comparisons of verification."""
+    num_mistakes: int = 24
+    """How many of the worst queries to list."""
+    num_neighbors: int = 6
+    """How many neighbours to list of each."""
+    num_samples: int = 20_000
+    """How many genuine and impostor distances to keep for histograms."""
+    seed: int = 0
+    """Decides every draw and sample."""
+    memory_mib: int = 1024
+    """What may be taken beyond the embeddings; never changes a result."""
+    fingerprint: str = ""
+    """Of the encoder, for the threshold."""
+
+    def __post_init__(self) -> None:
+        least = {"num_exemplars": 1, "num_draws": 1, "num_bootstraps": 1, "memory_mib": 1}
+        least |= {"max_comparisons": 1, "num_mistakes": 0, "num_neighbors": 1, "num_samples": 0}
+        for name, lowest in {**least, "seed": 0}.items():
+            if getattr(self, name) < lowest:
+                raise InvalidInput(f"{name} must be at least {lowest}, got {getattr(self, name)}")
+        for name in ("fpir_targets", "fmr_targets"):
+            if any(not 0 < rate < 1 for rate in getattr(self, name)):
+                raise InvalidInput(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
+
+    @property
+    def comparable(self) -> dict[str, Any]:
+        """The settings that decide results, for a file: without memory and fingerprint."""
+        left_out = ("memory_mib", "fingerprint", "num_mistakes", "num_neighbors", "num_samples")
+        content = {key: value for key, value in asdict(self).items() if key not in left_out}
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in content.items()}
