@@ -144,6 +144,11 @@ def test_what_is_no_table_is_refused(folder: Path, text: str, message: str) -> N
         open_source(write(folder, text), on_unreadable="skip")
 
 
+def test_a_path_that_no_file_can_have_is_named(folder: Path) -> None:
+    items = read_table(write(folder, f"path,label\n{'a' * 300}.png,a\nimg/1.png/2.png,b\n"))
+    assert list(reasons(items).values()) == ["File name too long", "Not a directory"]
+
+
 def test_another_encoding_is_refused(folder: Path) -> None:
     path = write(folder, "path,label\nimg/1.png,a\nimg/2.png,Käfer\n", encoding="latin-1")
     with pytest.raises(DataError, match="expected UTF-8 text, got byte 0xe4"):

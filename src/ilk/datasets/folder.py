@@ -90,7 +90,7 @@ def file_problem(path: Path) -> str | None:
     try:
         status = path.stat()
     except OSError as error:
-        if path.is_symlink() and isinstance(error, FileNotFoundError):
+        if isinstance(error, FileNotFoundError) and os.path.islink(path):
             return f"a link that leads nowhere, to {os.readlink(path)}"
         return error.strerror or str(error)
     if not stat.S_ISREG(status.st_mode):
@@ -145,7 +145,7 @@ def _not_a_picture(path: Path) -> str | None:
     if suffix in _READ:
         return problem
     if problem is not None:
-        return problem if path.is_symlink() else ""
+        return problem if os.path.islink(path) else ""
     with path.open("rb") as file:
         return None if looks_like_picture(file.read(16)) else ""
 
