@@ -19,6 +19,8 @@ INK, SOFT = "#1c1e21", "#5b6067"
 _RIGHT, _WRONG, _LINE, _RAIL = "#0066a8", "#c2500a", "#e3e0d8", "#dedad0"
 _PAD, _PICTURE, _BAND = 16, 162, 48
 _ELLIPSIS = "…"
+_MOST_CHARACTERS = 240
+"""More than fit on a line at any width of a sheet; only the rest is measured."""
 _SYSTEM_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf")
 
 
@@ -54,6 +56,8 @@ class Fonts:
     ) -> None:
         """Write one line at its left top corner; what is too long loses its middle."""
         whole = " ".join(_printable(words).split())
+        if len(whole) > _MOST_CHARACTERS:
+            whole = whole[: _MOST_CHARACTERS // 2] + whole[-_MOST_CHARACTERS // 2 :]
         font = _font_for(whole, size)
         line, kept = whole, len(whole)
         while font.getlength(line) > room and kept > 2:

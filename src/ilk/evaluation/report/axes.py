@@ -49,7 +49,7 @@ def linear_axis(label: str, values: Iterable[float]) -> Axis:
     Example:
         >>> axis = linear_axis("distance", [0.03, 0.97])
         >>> axis.low, axis.high, [text for _, text in axis.ticks]
-        (0.0, 1.0, ['0', '0.2', '0.4', '0.6', '0.8', '1'])
+        (0.0, 1.0, ['0.0', '0.2', '0.4', '0.6', '0.8', '1.0'])
     """
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
@@ -57,7 +57,8 @@ def linear_axis(label: str, values: Iterable[float]) -> Axis:
         low, high = low - 0.5, high + 0.5
     step = _round_step((high - low) / 5)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    ticks = tuple((i * step, f"{i * step:.6g}") for i in range(first, last + 1))
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    ticks = tuple((i * step, f"{i * step:.{digits}f}") for i in range(first, last + 1))
     return Axis(label, first * step, last * step, ticks)
 
 

@@ -71,8 +71,11 @@ def det_chart(fmr: np.ndarray, fnmr: np.ndarray, eer: float | None) -> str:
     )
     start, end = frame.at(low, low), frame.at(high, high)
     diagonal = element("line", x1=start[0], y1=start[1], x2=end[0], y2=end[1], class_="aid")
-    is_shown = (fmr < high) & (fnmr < high) & ((fmr > low) | (fnmr > low))
+    is_shown = (np.minimum(fmr, fnmr) >= low) & (np.maximum(fmr, fnmr) <= high)
     content = diagonal + _curve(frame, fmr[is_shown], fnmr[is_shown])
+    if not is_shown.any():
+        x, y = frame.width / 2, frame.height / 2
+        content += text("nothing inside these rates", x, y, text_anchor="middle", class_="note")
     if eer is not None and low < eer < high:
         content += _marked(frame, eer, eer, "equal errors")
     return frame.chart(
