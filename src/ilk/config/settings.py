@@ -133,9 +133,10 @@ class Trainer:
     """Decay of the moving average of the weights, such as 0.999; 0 keeps none."""
     freeze_batch_norm: bool | Auto = "auto"
     """Keep the running statistics of the backbone as they are."""
-    accelerator: str = "auto"
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     devices: int = 1
-    strategy: str = "auto"
+    strategy: str = "ddp"
+    """How several devices work together; what Lightning calls it."""
     deterministic: bool = True
     """Ask a GPU for the same result every time."""
     loggers: tuple[str, ...] = ("csv", "tensorboard")

@@ -9,6 +9,7 @@ norm frozen on small data sets, 2 to 10 items of a class.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, replace
 from typing import Literal, final
 
@@ -20,6 +21,7 @@ from ilk.encoders.trainable import TrainableEncoder
 from ilk.errors import UnreadableItem
 from ilk.items import Items
 from ilk.preprocess import read_image
+from ilk.training.hardware import choose_accelerator, choose_precision
 
 __all__ = ["DataFacts", "EncoderFacts", "choose_encoder", "look_at", "resolve"]
 
@@ -95,8 +97,10 @@ def resolve(run: Run, facts: DataFacts, encoder: EncoderFacts) -> Run:
         encoder: What the encoder is like.
     """
     run = _resolve_augment(run, facts)
+    run = _resolve_loss(run, encoder)
     run = _resolve_batch(run, facts)
     run = _resolve_schedule(run, facts, encoder)
+    run = _resolve_hardware(run)
     return _resolve_optimizer(run, facts, encoder)
 
 
@@ -106,6 +110,14 @@ def _resolve_augment(run: Run, facts: DataFacts) -> Run:
     if run.trainer.mode == "head":
         name = "none"
     return replace(run, augment=replace(run.augment, name=name))
+
+
+def _resolve_loss(run: Run, encoder: EncoderFacts) -> Run:
+    """Ask for a wider margin of an untrained net, whose cosines start close together."""
+    if run.loss.name != "triplet" or run.distance.name != "cosine" or "margin" in run.loss.options:
+        return run
+    margin = 0.1 if encoder.is_pretrained else 0.2
+    return replace(run, loss=replace(run.loss, options={**run.loss.options, "margin": margin}))
 
 
 def _resolve_batch(run: Run, facts: DataFacts) -> Run:
@@ -143,6 +155,23 @@ def _resolve_schedule(run: Run, facts: DataFacts, encoder: EncoderFacts) -> Run:
         schedule=replace(
             schedule, steps=steps, epochs=0.0, head_only_epochs=head_only, validate_every=every
         ),
+    )
+
+
+def _resolve_hardware(run: Run) -> Run:
+    """A head alone is small, and trains in float32; nets train in what the hardware is fast at."""
+    accelerator = choose_accelerator(run.trainer.accelerator)
+    precision = run.trainer.precision
+    if precision == "auto":
+        is_head = run.trainer.mode == "head"
+        precision = "float32" if is_head else choose_precision(accelerator)
+    num_workers = run.data.num_workers
+    if num_workers == "auto":
+        num_workers = max(1, (os.cpu_count() or 1) - 1)
+    return replace(
+        run,
+        data=replace(run.data, num_workers=num_workers),
+        trainer=replace(run.trainer, accelerator=accelerator, precision=precision),
     )
 
 

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from ilk.config import Run
 from ilk.datasets import open_source
-from ilk.embedding import EmbeddingCache
 from ilk.encoders.trainable import TrainableEncoder
 from ilk.errors import ConfigError
 from ilk.items import Items
-from ilk.preprocess import Preprocess
+from ilk.training.assembly import items_hash, load_parts, make_data, make_module
 from ilk.training.batches import in_order
 from ilk.training.callbacks import Keeper, Stopper
-from ilk.training.data import TrainingData
 from ilk.training.export import export_artifact
 from ilk.training.folder import RunFolder
-from ilk.training.frozen import load_features
-from ilk.training.hardware import has_gpu, to_channels_last
-from ilk.training.inputs import PlainInputs, TrainingInputs
-from ilk.training.loading import Contents, load_contents
+from ilk.training.loading import Contents
 from ilk.training.logs import make_loggers
-from ilk.training.module import Phases, TrainingModule
-from ilk.training.optimizer import parameter_groups
+from ilk.training.module import TrainingModule
 from ilk.training.plan import Plan, make_plan
 from ilk.training.progress import Progress
-from ilk.training.schedule import CosineSchedule
 from ilk.training.trainer import make_trainer, quiet
 from ilk.training.validation import validation_figures
 
@@ -107,9 +95,9 @@ def _train(
     show_bar: bool,
 ) -> Path:
     run = plan.run
-    training, validation = _load(plan, tell)
-    module = _module(plan, training, validation)
-    keeper = Keeper(folder.checkpoints, {"items": _identity(training, validation)})
+    training, validation = load_parts(plan, tell)
+    module = make_module(plan, training, validation)
+    keeper = Keeper(folder.checkpoints, {"items": items_hash(training, validation)})
     if resume:
         keeper.restore(module)
         tell(f"going on after step {module.step}")
@@ -131,116 +119,12 @@ def _train(
                 num_steps=steps - module.step,
             )
             if module.step < steps:
-                trainer.fit(module, datamodule=_data(plan, training, validation, module))
+                trainer.fit(module, datamodule=make_data(plan, training, validation, module))
     trainer.strategy.barrier()
     keeper.load_best(module)
     if not trainer.is_global_zero:
         return folder.output
     return _export(plan, folder, module, training, validation, overwrite=overwrite, tell=tell)
-
-
-def _load(plan: Plan, tell: Callable[[str], None]) -> tuple[Contents, Contents]:
-    """Decode the items, or compute their features where the backbone does not learn."""
-    run, preprocess = plan.run, plan.encoder.preprocess
-    contents: list[Contents] = []
-    left = run.data.cache_mib << 20
-    for part, items in (("training", plan.split.training), ("validation", plan.split.validation)):
-        if run.trainer.mode == "head":
-            device = torch.device("cuda" if has_gpu(run.trainer.accelerator) else "cpu")
-            tell(f"running the backbone over {len(items):,} {part} items")
-            loaded: Contents = load_features(
-                plan.encoder,
-                items,
-                device=device,
-                on_unreadable=run.data.on_unreadable,
-                cache=EmbeddingCache(),
-            )
-        else:
-            loaded = load_contents(
-                items,
-                _enlarged(plan) if part == "training" else preprocess,
-                limit_bytes=left,
-                on_unreadable=run.data.on_unreadable,
-                num_workers=_num_workers(run),
-            )
-        left -= loaded.num_bytes
-        contents.append(loaded)
-    for problem in (p for loaded in contents for p in loaded.items.problems):
-        tell(f"skipped {problem.name}: {problem.reason}")
-    return contents[0], contents[1]
-
-
-def _enlarged(plan: Plan) -> Preprocess:
-    """Return the preprocessing for training: frames as large as the augmentation wants them."""
-    preprocess = plan.encoder.preprocess
-    size = plan.augment.frame_size(preprocess.size_pixels)
-    if preprocess.modality == "array" or size == preprocess.size_pixels:
-        return preprocess
-    return replace(preprocess, size_pixels=size, crop_fraction=1.0)
-
-
-def _num_workers(run: Run) -> int:
-    if run.data.num_workers == "auto":
-        return max(1, (os.cpu_count() or 1) - 1)
-    return run.data.num_workers
-
-
-def _module(plan: Plan, training: Contents, validation: Contents) -> TrainingModule:
-    run, encoder = plan.run, plan.encoder
-    is_head = run.trainer.mode == "head"
-    plain = PlainInputs(Preprocess(modality="array") if is_head else encoder.preprocess)
-    prepares_pictures = not is_head and encoder.preprocess.modality == "image"
-    distorting = TrainingInputs(
-        encoder.preprocess, plan.augment, rotations_as_classes=run.augment.rotations_as_classes
-    )
-    rates = run.optimizer
-    parts: list[tuple[str, torch.nn.Module, Any]] = [
-        ("head", encoder.head, rates.learning_rate),
-        ("class_weights", plan.loss, rates.class_weights_learning_rate),
-    ]
-    if not is_head:
-        parts.insert(0, ("backbone", encoder.backbone, rates.backbone_learning_rate))
-        to_channels_last(encoder)
-    batch_size = int(run.batch.classes) * int(run.batch.items_per_class)
-    epoch = -(-len(training.items) // batch_size)
-    return TrainingModule(
-        backbone=torch.nn.Identity() if is_head else encoder.backbone,
-        head=encoder.head,
-        loss=plan.loss,
-        groups=parameter_groups(parts, weight_decay=rates.weight_decay),
-        schedule=CosineSchedule(
-            num_steps=int(run.schedule.steps),
-            warm_up=run.schedule.warm_up,
-            final=run.schedule.final,
-        ),
-        training_inputs=distorting if prepares_pictures else plain,
-        validation_inputs=plain,
-        training_class_ids=training.items.class_ids,
-        validation_class_ids=validation.items.class_ids,
-        seed=run.seed,
-        phases=Phases(
-            head_only_steps=round(float(run.schedule.head_only_epochs) * epoch),
-            freeze_batch_norm=run.trainer.freeze_batch_norm is True,
-        ),
-        average=run.trainer.average,
-        log_every=run.trainer.log_every,
-    )
-
-
-def _data(
-    plan: Plan, training: Contents, validation: Contents, module: TrainingModule
-) -> TrainingData:
-    run = plan.run
-    return TrainingData(
-        training,
-        validation,
-        classes_per_batch=int(run.batch.classes),
-        items_per_class=int(run.batch.items_per_class),
-        num_steps=int(run.schedule.steps),
-        validate_every=int(run.schedule.validate_every),
-        seed=run.seed,
-        current_step=lambda: module.step,
-    )
 
 
 def _export(
@@ -268,12 +152,3 @@ def _export(
         on_unreadable=plan.run.data.on_unreadable,
         overwrite=overwrite,
     )
-
-
-def _identity(training: Contents, validation: Contents) -> str:
-    """Return a hash of which items train and which validate."""
-    digest = hashlib.sha256()
-    for contents in (training, validation):
-        for item in contents.items.items:
-            digest.update(f"{item.name}\0{item.label}\0{item.box}\n".encode())
-    return digest.hexdigest()

@@ -2,46 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-__all__ = ["describe_device", "has_gpu", "lightning_precision", "to_channels_last"]
+from ilk.errors import ConfigError
+
+__all__ = ["choose_accelerator", "choose_precision", "describe_device", "to_channels_last"]
 
 
-def has_gpu(accelerator: str) -> bool:
-    """Return whether training runs on a GPU of NVIDIA or AMD."""
-    return accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+def choose_accelerator(accelerator: str) -> Literal["cpu", "gpu", "mps"]:
+    """Return what to train on; "auto" is a GPU if there is one.
+
+    Raises:
+        ConfigError: There is none of what was asked for.
+    """
+    has = {
+        "gpu": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    kinds: tuple[Literal["gpu", "mps", "cpu"], ...] = ("gpu", "mps", "cpu")
+    for kind in kinds:
+        if has[kind] and accelerator in ("auto", kind):
+            return kind
+    raise ConfigError(
+        f"trainer.accelerator: there is no {accelerator!r} on this machine; use 'auto' or 'cpu'"
+    )
 
 
-def lightning_precision(precision: str, accelerator: str) -> Any:
-    """Return what Lightning calls a precision; "auto" is the fastest that is safe here.
+def choose_precision(accelerator: str) -> Literal["float32", "bfloat16"]:
+    """Return the fastest precision that is safe on an accelerator.
 
     That is bfloat16 where the hardware has it, on GPUs and on processors with AMX or
     AVX512-BF16, and float32 elsewhere. Distances are computed in float32 or better whatever it is.
 
     Example:
-        >>> lightning_precision("float32", "cpu")
-        '32-true'
+        >>> choose_precision("mps")
+        'float32'
     """
-    if precision == "auto":
-        has_bfloat16 = (
-            torch.cuda.is_bf16_supported(including_emulation=False)
-            if has_gpu(accelerator)
-            else accelerator in ("auto", "cpu")
-            and not torch.backends.mps.is_available()
-            and _processor_has_bfloat16()
-        )
-        precision = "bfloat16" if has_bfloat16 else "float32"
-    return {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}[precision]
+    has_bfloat16 = {
+        "gpu": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
+        "cpu": _processor_has_bfloat16,
+    }
+    return "bfloat16" if has_bfloat16.get(accelerator, bool)() else "float32"
 
 
 def describe_device(accelerator: str, devices: int) -> str:
     """Return in a few words what training runs on."""
-    if has_gpu(accelerator):
+    if accelerator == "gpu":
         name = torch.cuda.get_device_name(0)
         return name if devices == 1 else f"{devices} x {name}"
+    if accelerator == "mps":
+        return "Apple GPU"
     threads = f"{torch.get_num_threads()} threads"
     return (
         f"CPU ({threads})" if devices == 1 else f"{devices} processes on the CPU ({threads} each)"

@@ -6,16 +6,21 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 
 from ilk.config import Run
-from ilk.training.hardware import has_gpu, lightning_precision
 
 __all__ = ["make_trainer", "quiet"]
 
+_PRECISIONS: dict[str, Any] = {
+    "float32": "32-true",
+    "bfloat16": "bf16-mixed",
+    "float16": "16-mixed",
+}
 _EXPECTED = (
     # We have no need of workers where everything is in memory.
     ".*does not have many workers.*",
@@ -38,16 +43,16 @@ def make_trainer(
 ) -> Trainer:
     """Return a trainer for `num_steps` steps of a resolved run."""
     head_only = float(run.schedule.head_only_epochs) > 0
-    strategy = run.trainer.strategy
-    if run.trainer.devices > 1 and strategy == "auto" and head_only:
+    strategy = run.trainer.strategy if run.trainer.devices > 1 else "auto"
+    if strategy == "ddp" and head_only:
         # While the head trains alone the backbone gets no gradients, which DDP must expect.
         strategy = "ddp_find_unused_parameters_true"
-    is_deterministic = run.trainer.deterministic and has_gpu(run.trainer.accelerator)
+    is_deterministic = run.trainer.deterministic and run.trainer.accelerator == "gpu"
     return Trainer(
         accelerator=run.trainer.accelerator,
         devices=run.trainer.devices,
         strategy=strategy,
-        precision=lightning_precision(run.trainer.precision, run.trainer.accelerator),
+        precision=_PRECISIONS[run.trainer.precision],
         max_steps=num_steps,
         max_epochs=-1,
         gradient_clip_val=run.optimizer.clip_norm or None,
