@@ -24,7 +24,7 @@ from ilk.errors import NoSignal
 __all__ = ["Rows", "Terms", "mean_over_rows"]
 
 _CHUNK_ELEMENTS = 1 << 18
-"""How many entries of the distance matrix are held at once: about what a processor's cache takes."""
+"""How many entries of the distance matrix are held at once: about what a cache takes."""
 
 _FEWEST_ROWS = 128
 """But no fewer rows than this: each chunk has a cost of its own."""
