@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 __all__ = ["Threshold", "within"]
 
 Array = Any
@@ -13,10 +15,17 @@ Array = Any
 def within(distance: Array, limit: Array) -> Array:
     """Return whether `distance` is accepted by `limit`: not above it, and never for NaN.
 
+    Both are compared in float64, whatever they are stored in: a limit that lies between two
+    float32 numbers would else be rounded to one of them, and accept what it is to keep out.
+
     Example:
         >>> within(0.3, 0.3), within(0.31, 0.3), within(float("nan"), 0.3)
         (True, False, False)
     """
+    if isinstance(distance, np.ndarray | np.generic):
+        limit = np.float64(limit)  # a Python float would be compared in the array's own dtype
+    elif hasattr(distance, "double"):
+        distance = distance.double()
     return distance <= limit
 
 
