@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ilk.check import check_items
 from ilk.evaluation.report.axes import Axis, deviate_axis, linear_axis, log_axis, share_axis
 from ilk.evaluation.report.charts import (
     bar_chart,
@@ -21,8 +22,10 @@ from ilk.evaluation.report.charts import (
     histogram_chart,
     whisker,
 )
+from ilk.evaluation.report.check_section import check_section
 from ilk.evaluation.report.markdown import markdown_to_html
 from ilk.evaluation.report.wording import percent, shortened, words_for
+from ilk.items import Items
 
 AXES = [
     share_axis("share"),
@@ -225,3 +228,37 @@ def test_a_markdown_table_has_headers() -> None:
     assert '<th scope="col">a</th><th scope="col">b</th>' in html
     assert '<tr><th scope="row">1 | 2</th><td>3</td></tr>' in html
     assert html.endswith("<p>after</p>")
+
+
+def found(sizes: dict[str, int], duplicates: int = 0) -> dict[str, object]:
+    """Return what `ilk check` finds in pictures of noise with these class sizes."""
+    rng = np.random.default_rng(0)
+    labels = [label for label, size in sizes.items() for _ in range(size)]
+    pictures = [rng.integers(0, 255, (16, 16, 3), dtype=np.uint8) for _ in labels]
+    pictures[len(pictures) - duplicates :] = pictures[:duplicates]
+    return check_items(Items.from_arrays(pictures, labels)).to_json()
+
+
+def test_the_check_is_told_with_its_numbers() -> None:
+    sizes = {"a": 1, "b": 2, "c": 2, "d<": 9}
+    html = check_section(found(sizes, duplicates=2))
+    for name, value in (
+        ("items", "14"),
+        ("classes", "4"),
+        ("classes of one item", "1"),
+        ("groups of duplicates", "2"),
+        ("smallest, largest class", "1, 9"),
+    ):
+        assert f"<dt>{name}</dt><dd>{value}</dd>" in html
+    assert "equal files, in more than one class" in html
+    assert "d&lt;" in html
+    assert "per batch. The median class" in html
+    bars = attributes(re.findall(r"<svg.*</svg>", html)[0], "hill near", "height")
+    assert [float(height) > 0 for height in bars] == [True, True, *[False] * (len(bars) - 3), True]
+
+
+def test_a_check_of_nothing_is_told() -> None:
+    html = check_section(check_items(Items(())).to_json())
+    assert "<dt>items</dt><dd>0</dd>" in html
+    assert "svg" not in html
+    assert "per batch" not in html

@@ -248,9 +248,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     assert HOSTILE[0] in page.text
     assert "한국어 日本語 ไทย עברית العربية 👩‍🔬" in page.text
     assert "x" * 2000 not in html.partition('id="card"')[0]
-    html.encode("utf-8")
-    assert "\x00" not in html
-    assert "\x07" not in html
+    assert not re.search("[\x00\x07\ud800]", html)
 
 
 @pytest.mark.parametrize("num_items", [0, 1, 2, 3, 5])

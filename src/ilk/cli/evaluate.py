@@ -14,7 +14,7 @@ from ilk.cli.progress import progress_bar
 from ilk.cli.sources import on_unreadable_option, source_argument
 
 if TYPE_CHECKING:
-    from ilk.artifact import Artifact
+    from ilk.artifact import Artifact, Overlap
     from ilk.embedding import Embedded
     from ilk.evaluation import Evaluation, EvaluationSettings, Figure
 
@@ -156,13 +156,7 @@ def embed_unseen(
     if overlap and not allow:
         _refuse(overlap.classes, len(overlap.items))
     if overlap:
-        click.secho(
-            f"WARNING: training saw {_told(overlap.classes, len(overlap.items))}. These figures "
-            "are NOT about unseen classes; do not report them as such.",
-            err=True,
-            fg="red",
-            bold=True,
-        )
+        click.secho(f"WARNING: {_warning(overlap)}", err=True, fg="red", bold=True)
     return embedded
 
 
@@ -205,6 +199,13 @@ def _refuse(classes: tuple[str, ...], num_items: int) -> None:
         )
 
 
+def _warning(overlap: Overlap) -> str:
+    return (
+        f"training saw {_told(overlap.classes, len(overlap.items))}. These figures are NOT about "
+        "unseen classes; do not report them as such."
+    )
+
+
 def _told(classes: tuple[str, ...], num_items: int) -> str:
     named = ", ".join(repr(label) for label in classes[:_NUM_NAMED])
     more = f" and {len(classes) - _NUM_NAMED:,} more" if len(classes) > _NUM_NAMED else ""
@@ -216,9 +217,11 @@ def _told(classes: tuple[str, ...], num_items: int) -> str:
 def _write_report(
     path: Path, found: Evaluation, artifact: Artifact, embedded: Embedded, source: str
 ) -> None:
+    from ilk.artifact import find_overlap
     from ilk.check import check_items
     from ilk.evaluation.report import write_report
 
+    seen = find_overlap(artifact.manifest, embedded.items.labels, embedded.hashes)
     with progress_bar() as progress:
         check = check_items(embedded.items, progress=progress)
     write_report(
@@ -230,6 +233,7 @@ def _write_report(
         card=artifact.read("CARD.md").decode(),
         check=check,
         title=f"{artifact.path.name} on {source}",
+        warning=_warning(seen) if seen else "",
     )
 
 

@@ -65,11 +65,11 @@ def problem_list(problems: Sequence[Problem]) -> str:
 def _histogram(found: Mapping[str, Any]) -> str:
     histogram = found.get("histogram", {})
     edges, counts = list(histogram.get("from", ())), list(histogram.get("classes", ()))
-    if not counts:
+    if sum(count > 0 for count in counts) < 2:
         return ""
     ends = [*(edge - 1 for edge in edges[1:]), None]
     filled = [i for i, count in enumerate(counts) if count]
-    shown = slice(filled[0], filled[-1] + 1) if filled else slice(0)
+    shown = slice(filled[0], filled[-1] + 1)
     names = [
         f"{low:,}" if high == low else f"{low:,} to {high:,}" if high else f"{low:,}+"
         for low, high in zip(edges, ends, strict=True)

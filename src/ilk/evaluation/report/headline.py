@@ -34,8 +34,16 @@ def open_set_figure(evaluation: Evaluation) -> Figure | None:
     return min(measured, key=lambda f: abs(target_rate(f) - _PREFERRED_RATE), default=None)
 
 
-def headline(evaluation: Evaluation) -> str:
-    """Return the sentence that a person should remember, with its interval and its conditions."""
+def headline(evaluation: Evaluation, warning: str = "") -> str:
+    """Return the sentence that a person should remember, with its interval and its conditions.
+
+    `warning` is what makes the figures worth less than they seem; it stands above them.
+    """
+    warned = f'<p class="warning"><b>Warning:</b> {escape(warning)}</p>' if warning else ""
+    return warned + _claim(evaluation)
+
+
+def _claim(evaluation: Evaluation) -> str:
     figure = open_set_figure(evaluation)
     if figure is not None and figure.value is not None:
         return _open_set(evaluation, figure, 1 - figure.value)
@@ -73,7 +81,7 @@ def _conditions(evaluation: Evaluation, figure: Figure) -> str:
         f"{exemplars} {'example' if exemplars == 1 else 'examples'} each" if exemplars else "",
     ]
     gallery = " with ".join(part for part in told if part)
-    gallery = f"{gallery}, none of them seen in training. " if gallery else ""
+    gallery = f"{gallery}. " if gallery else ""
     trials = f"{figure.num_trials:,} probes of {figure.num_classes:,} classes. "
     note = f"{figure.note[:1].upper()}{figure.note[1:].rstrip('.')}." if figure.note else ""
     return escape(gallery[:1].upper() + gallery[1:] + trials + note)

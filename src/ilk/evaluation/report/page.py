@@ -56,6 +56,7 @@ def write_report(
     card: str = "",
     check: SupportsJson | None = None,
     title: str = "Evaluation",
+    warning: str = "",
 ) -> None:
     """Write the page of `render_report` to `path`, whole or not at all.
 
@@ -71,6 +72,7 @@ def write_report(
         card=card,
         check=check,
         title=title,
+        warning=warning,
     )
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -88,6 +90,7 @@ def render_report(
     card: str = "",
     check: SupportsJson | None = None,
     title: str = "Evaluation",
+    warning: str = "",
 ) -> str:
     """Return the page as HTML.
 
@@ -100,6 +103,8 @@ def render_report(
         card: Markdown of the artifact's card.
         check: The check of the data set, if one was made.
         title: What was evaluated on what, in one line.
+        warning: What makes the figures worth less than they seem, such as classes that training
+            saw; shown above everything.
 
     Raises:
         InvalidInput: There are not as many embeddings as items.
@@ -116,7 +121,8 @@ def render_report(
     card_text = card_section(card[:_MOST_CARD_CHARACTERS]) if card.strip() else ""
     sections.append(("card", "The card", "What the encoder says about itself.", card_text))
     sections.append(("asked", "What was measured", "", settings_section(evaluation)))
-    return _page(shortened(title, 160), headline(evaluation), [s for s in sections if s[3]])
+    top = headline(evaluation, shortened(warning, 600))
+    return _page(shortened(title, 160), top, [s for s in sections if s[3]])
 
 
 def _sections(

@@ -14,25 +14,23 @@ from ilk.evaluation.figures import Evaluation, Figure
 from ilk.evaluation.report.charts import det_chart, dir_chart, histogram_chart, whisker
 from ilk.evaluation.report.headline import open_set_figure, target_rate
 from ilk.evaluation.report.markdown import markdown_to_html
-from ilk.evaluation.report.wording import percent, shortened, words_for
+from ilk.evaluation.report.wording import GROUPS, percent, shortened, words_for
 
 __all__ = ["card_section", "curves", "distances", "figure_table", "settings_section"]
 
 
 def figure_table(evaluation: Evaluation) -> str:
     """Return all figures with their intervals, grouped by the question that they answer."""
+    by_name = {figure.name: figure for figure in evaluation.figures}
+    macro = {f"{name}_macro" for name in by_name} & by_name.keys()
     told = sorted(
-        ((words_for(f.name), f) for f in evaluation.figures),
-        key=lambda pair: (
-            ["Open set", "Retrieval", "Verification"].index(pair[0].group)
-            if pair[0].group != "Further"
-            else 3
-        ),
+        ((words_for(name).group, f) for name, f in by_name.items() if name not in macro),
+        key=lambda pair: GROUPS.index(pair[0]),
     )
     rows = []
-    for group, members in groupby(told, key=lambda pair: pair[0].group):
+    for group, members in groupby(told, key=lambda pair: pair[0]):
         rows.append(f'<tr class="group"><th colspan="5" scope="colgroup">{escape(group)}</th></tr>')
-        rows += [_figure_row(figure) for _, figure in members]
+        rows += [_figure_row(figure, by_name.get(f"{figure.name}_macro")) for _, figure in members]
     return (
         '<div class="scroll"><table class="figures"><thead><tr><th scope="col">Figure</th>'
         '<th scope="col">Value</th><th scope="col" class="number">95 % interval</th>'
@@ -110,7 +108,7 @@ def facts(values: Mapping[str, Any]) -> str:
     return f'<dl class="facts">{"".join(parts)}</dl>' if parts else ""
 
 
-def _figure_row(figure: Figure) -> str:
+def _figure_row(figure: Figure, macro: Figure | None) -> str:
     words = words_for(figure.name)
     direction = " Lower is better." if words.is_lower_better else ""
     meaning = f"{words.meaning[:1].upper()}{words.meaning[1:]}.{direction}" if words.meaning else ""
@@ -123,23 +121,34 @@ def _figure_row(figure: Figure) -> str:
         f'<td class="number" data-name="{name}">{count:,}</td>'
         for name, count in (("trials", figure.num_trials), ("classes", figure.num_classes))
     )
-    if figure.value is None:
-        shown, interval = '<span class="none">not measured</span>', ""
-    else:
-        shown = f'<span class="value">{escape(percent(figure.value))}</span>' + whisker(
-            figure.value, figure.low, figure.high
-        )
-        interval = _interval(figure)
     return (
-        f"<tr>{head}<td>{shown}</td>"
-        f'<td class="number" data-name="interval">{interval}</td>{counts}</tr>'
+        f"<tr>{head}<td>{_value(figure)}{_by_class(figure, macro)}</td>"
+        f'<td class="number" data-name="interval">{escape(_interval(figure))}</td>{counts}</tr>'
     )
 
 
+def _value(figure: Figure) -> str:
+    if figure.value is None:
+        return '<span class="none">not measured</span>'
+    shown = f'<span class="value">{escape(percent(figure.value))}</span>'
+    return shown + whisker(figure.value, figure.low, figure.high)
+
+
+def _by_class(figure: Figure, macro: Figure | None) -> str:
+    """Return the same figure with every class counting alike, where that is another number."""
+    if figure.value is None or macro is None or macro.value is None:
+        return ""
+    value, interval = percent(macro.value), _interval(macro)
+    if (value, interval) == (percent(figure.value), _interval(figure)):
+        return ""
+    told = f"{value} with every class counting alike" + (f" ({interval})" if interval else "")
+    return f'<span class="note">{escape(told)}</span>'
+
+
 def _interval(figure: Figure) -> str:
-    if figure.low is None or figure.high is None:
-        return "none"
-    return escape(f"{percent(figure.low)} to {percent(figure.high)}")
+    if figure.value is None or figure.low is None or figure.high is None:
+        return ""
+    return f"{percent(figure.low)} to {percent(figure.high)}"
 
 
 def _figure(title: str, words: str, chart: str) -> str:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import final
 
-__all__ = ["Words", "distance_text", "percent", "shortened", "words_for"]
+__all__ = ["GROUPS", "Words", "distance_text", "percent", "shortened", "words_for"]
 
 
 @final
@@ -20,7 +20,9 @@ class Words:
     is_lower_better: bool = False
 
 
-_OPEN, _CLOSED, _PAIRS = "Open set", "Retrieval", "Verification"
+_OPEN, _CLOSED, _PAIRS, _FURTHER = "Open set", "Retrieval", "Verification", "Further"
+GROUPS = (_OPEN, _CLOSED, _PAIRS, _FURTHER)
+"""The order in which figures are shown."""
 
 _WORDS: tuple[tuple[str, Words], ...] = (
     (
@@ -33,19 +35,12 @@ _WORDS: tuple[tuple[str, Words], ...] = (
         ),
     ),
     (
-        r"tpir_at_fpir_(?P<rate>[\d.e-]+)",
+        r"fpir_at_target_(?P<rate>[\d.e-]+)",
         Words(
-            "TPIR at FPIR {rate}",
-            "known items named correctly while {rate} of strangers get a name",
+            "FPIR reached at target {rate}",
+            "strangers that a threshold chosen on other classes gave a name",
             _OPEN,
-        ),
-    ),
-    (
-        r"fpir_at_(?:fpir_|target_)?(?P<rate>[\d.e-]+)",
-        Words(
-            "FPIR measured at target {rate}",
-            "strangers given a name by a threshold chosen on other classes",
-            _OPEN,
+            is_lower_better=True,
         ),
     ),
     (r"auroc", Words("AUROC", "chance that a known item is closer than a stranger", _OPEN)),
@@ -82,7 +77,7 @@ _WORDS: tuple[tuple[str, Words], ...] = (
         ),
     ),
     (
-        r"(?:tmr_at_fmr|tar_at_far)_(?P<rate>[\d.e-]+)",
+        r"tmr_at_fmr_(?P<rate>[\d.e-]+)",
         Words("TMR at FMR {rate}", "genuine pairs accepted while {rate} of impostors are", _PAIRS),
     ),
     (
@@ -93,6 +88,10 @@ _WORDS: tuple[tuple[str, Words], ...] = (
             _PAIRS,
             is_lower_better=True,
         ),
+    ),
+    (
+        r"pairs_accuracy",
+        Words("Accuracy on the pairs file", "pairs judged rightly, fold by fold", _PAIRS),
     ),
 )
 
@@ -113,7 +112,7 @@ def words_for(name: str) -> Words:
                 values["rate"] = f"{100 * float(values['rate']):g} %"
             title, meaning = words.title.format(**values), words.meaning.format(**values)
             return Words(title, meaning, words.group, words.is_lower_better)
-    return Words(name.replace("_", " "), "", "Further")
+    return Words(name.replace("_", " "), "", _FURTHER)
 
 
 def percent(share: float) -> str:
