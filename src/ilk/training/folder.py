@@ -62,12 +62,13 @@ class RunFolder:
                 f"{self.path} holds an unfinished run; go on with --resume, or start again with "
                 "--overwrite"
             )
+        if self.path.exists() and not self.settings.is_file() and any(self.path.iterdir()):
+            raise ConfigError(f"{self.path} is not a folder of a run; choose another --output")
         if not resume and self.path.exists():
             shutil.rmtree(self.path)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        trial = self.path / ".trial"
-        trial.write_bytes(b"")
-        trial.unlink()
+        if not resume:
+            self.settings.write_text("", "utf-8")
 
     def require_room(self, num_bytes: int) -> None:
         """Refuse to start what the disk cannot hold.

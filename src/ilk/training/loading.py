@@ -6,6 +6,7 @@ Shapes: N items, S size of a frame in pixels, C channels.
 from __future__ import annotations
 
 import os
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -87,6 +88,7 @@ class OnDisk(Contents):
             collate_fn=list,
             persistent_workers=has_workers,
             prefetch_factor=4 if has_workers else None,
+            worker_init_fn=_leave_signals_to_main,
             # Only seeds the workers, which draw nothing, but would move the global random state.
             generator=torch.Generator(),
         )
@@ -185,6 +187,11 @@ def _decode_all(
     if rows is None:
         raise DataError(f"none of the {len(items)} items of {items.origin} can be read")
     return rows[: len(kept)], kept, problems
+
+
+def _leave_signals_to_main(worker: int) -> None:
+    """Keep reading on Ctrl-C, which reaches workers too; the main process decides when to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _stopped(reason: str) -> str:
