@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
+_SHOWN = "map_at_r"
+"""The figure whose changes per class are listed."""
+
 
 @click.command()
 @click.argument("a", type=click.Path(exists=True, path_type=Path))
@@ -98,46 +101,51 @@ def _print(found: Comparison, show: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("figure")
-    titles = ("A", "B", "B - A", "95 % interval", "P(B higher)", "p", "queries", "classes")
-    for title in titles:
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    table.add_column("figure", no_wrap=True)
+    for title in ("A", "B", "B - A", "95 % interval", "P(B>A)", "p", "better"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("verdict")
     for difference in found.differences:
         table.add_row(*_row(difference))
     console.print(table, markup=False)
-    name = "map_at_r"
-    changes = sorted(found.per_class.get(name, {}).items(), key=lambda pair: pair[1])
-    for title, rows in (("lost", changes[:show]), ("gained", changes[::-1][:show])):
-        rows = [
-            (label, value) for label, value in rows if (value < 0) == (title == "lost") and value
-        ]
-        if rows:
-            told = ", ".join(f"{label} {value:+.3f}" for label, value in rows)
-            console.print(f"\nClasses that {title} most ({name}): {told}", markup=False)
+    sizes = {
+        f"{row.num_queries:,} queries of {row.num_classes:,} classes" for row in found.differences
+    }
+    console.print(f"\nover {' or '.join(sorted(sizes))}; lower is better for fnir", markup=False)
+    for note in sorted({row.note for row in found.differences if row.note}):
+        console.print(note, markup=False)
+    for title, changes in _changed_most(found.per_class.get(_SHOWN, {}), show):
+        told = ", ".join(f"{label} {value:+.3f}" for label, value in changes)
+        console.print(f"classes that {title} most ({_SHOWN}): {told}", markup=False)
+
+
+def _changed_most(
+    changes: dict[str, float], show: int
+) -> list[tuple[str, list[tuple[str, float]]]]:
+    """Return the classes that lost most and those that gained most, if any did."""
+    rising = sorted(changes.items(), key=lambda pair: pair[1])
+    lost = [pair for pair in rising[:show] if pair[1] < 0]
+    gained = [pair for pair in rising[::-1][:show] if pair[1] > 0]
+    return [(title, rows) for title, rows in (("lost", lost), ("gained", gained)) if rows]
 
 
 def _row(row: Difference) -> tuple[str, ...]:
-    interval = "" if row.low is None else f"{row.low:+.4f} to {row.high:+.4f}"
+    interval = "" if row.low is None else f"{row.low:+.3f} to {row.high:+.3f}"
     return (
         row.name,
-        f"{row.a:.4f}",
-        f"{row.b:.4f}",
-        f"{row.difference:+.4f}",
+        f"{row.a:.3f}",
+        f"{row.b:.3f}",
+        f"{row.difference:+.3f}",
         interval,
         f"{row.chance_b_higher:.3f}",
         f"{row.p_value:.4f}",
-        f"{row.num_queries:,}",
-        f"{row.num_classes:,}",
-        _verdict(row),
+        _better(row),
     )
 
 
-def _verdict(row: Difference) -> str:
-    if row.note:
-        return row.note
-    if row.low is None or row.high is None or row.low <= 0 <= row.high:
-        return "no difference shown"
-    return "B is better" if (row.difference > 0) != row.is_lower_better else "A is better"
+def _better(row: Difference) -> str:
+    """Return which one is better, or "-" where the interval holds 0 or cannot be relied on."""
+    if row.note or row.low is None or row.high is None or row.low <= 0 <= row.high:
+        return "-"
+    return "B" if (row.difference > 0) != row.is_lower_better else "A"

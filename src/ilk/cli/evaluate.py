@@ -253,17 +253,21 @@ def _print(found: Evaluation, embedded: Embedded) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("figure")
-    for title in ("value", "95 % interval", "trials", "classes"):
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    table.add_column("figure", no_wrap=True)
+    for title in ("value", "95 % interval", "trials", "classes", "note"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("note", style="dim")
+    notes: dict[str, str] = {}
     for figure in found.figures:
-        table.add_row(*_row(figure))
+        number = notes.setdefault(figure.note, str(len(notes) + 1)) if figure.note else ""
+        table.add_row(*_row(figure), number)
     console.print(table, markup=False)
+    console.print()
+    for note, number in notes.items():
+        console.print(f"{number}: {note}", markup=False)
     told = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in found.counts.items())
-    console.print(f"\n{told}", markup=False)
+    console.print(told, markup=False)
     for problem in embedded.items.problems:
         console.print(f"left out: {problem.name}: {problem.reason}", markup=False)
 
@@ -271,11 +275,4 @@ def _print(found: Evaluation, embedded: Embedded) -> None:
 def _row(figure: Figure) -> tuple[str, ...]:
     value = "-" if figure.value is None else f"{figure.value:.4f}"
     interval = "" if figure.low is None else f"{figure.low:.4f} to {figure.high:.4f}"
-    return (
-        figure.name,
-        value,
-        interval,
-        f"{figure.num_trials:,}",
-        f"{figure.num_classes:,}",
-        figure.note,
-    )
+    return figure.name, value, interval, f"{figure.num_trials:,}", f"{figure.num_classes:,}"

@@ -197,7 +197,7 @@ def fnir_draws(
                 at = np.searchsorted(rising, limit(weights), "right")
                 hit += gained[np.arange(len(weights)), at] / 2
         with np.errstate(invalid="ignore"):
-            result: np.ndarray = 1 - hit / total
+            result: np.ndarray = (1 - hit / total).clip(0, 1)
         return result
 
     return values

@@ -114,7 +114,7 @@ def open_set(
 
 def _names(settings: EvaluationSettings) -> list[str]:
     rates = [f"fnir_at_fpir_{target:g}" for target in settings.fpir_targets]
-    achieved = [f"achieved_fpir_at_{target:g}" for target in settings.fpir_targets]
+    achieved = [f"fpir_at_target_{target:g}" for target in settings.fpir_targets]
     return [*rates, *achieved, "auroc", "rank_1"]
 
 
@@ -139,7 +139,7 @@ def _all_figures(
         except NotEnoughTrials as error:
             counts = _stranger_counts(draw, class_ids)
             figures.append(_nothing(name, f"in half of the strangers, {error}", *counts))
-            achieved.append(_nothing(f"achieved_fpir_at_{target:g}", str(error), *counts))
+            achieved.append(_nothing(f"fpir_at_target_{target:g}", str(error), *counts))
             continue
         missed = [
             (misses(answers, zero) + misses(answers, one)) / 2
@@ -190,7 +190,7 @@ def _achieved(
     num_trials, num_classes = len(is_named), len(np.unique(class_ids[draw.strangers]))
     low, high = clopper_pearson(int(is_named.sum()), num_trials)
     return Figure(
-        f"achieved_fpir_at_{target:g}",
+        f"fpir_at_target_{target:g}",
         float(is_named.mean()),
         low,
         high,

@@ -140,10 +140,11 @@ def _accuracy(distances: np.ndarray, is_same: np.ndarray, is_judged: np.ndarray)
 
 
 def _best_limit(distances: np.ndarray, is_same: np.ndarray) -> float:
-    """Return the limit with the most right answers, the middle one of several."""
+    """Return the limit with the most right answers, midway between distances."""
     known = ~np.isnan(distances)
     same, different = np.sort(distances[known & is_same]), np.sort(distances[known & ~is_same])
-    limits = np.append(-np.inf, np.unique(distances[known]))
+    values = np.unique(distances[known])
+    limits = np.concatenate([[-np.inf], (values[:-1] + values[1:]) / 2, [np.inf]])
     right = np.searchsorted(same, limits, "right") - np.searchsorted(different, limits, "right")
     best = np.flatnonzero(right == right.max())
     return float(limits[best[len(best) // 2]])

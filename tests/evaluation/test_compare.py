@@ -1,0 +1,127 @@
+"""Paired comparison: pairing is checked, the interval is of the difference, chance stays chance."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ilk.distances import Cosine
+from ilk.errors import InvalidInput
+from ilk.evaluation import Evaluation, EvaluationSettings, compare_evaluations, evaluate
+
+QUICK = EvaluationSettings(num_bootstraps=50, num_draws=2)
+IDS = np.arange(120) % 30
+CLASSES = tuple(f"class {i:02d}" for i in range(30))
+
+
+def scored(values: np.ndarray, **options: object) -> Evaluation:
+    made = Evaluation(
+        figures=(),
+        per_query={"map_at_r": values},
+        class_ids=IDS,
+        classes=CLASSES,
+        hashes=tuple(f"hash {i}" for i in range(120)),
+    )
+    return replace(made, **options)  # type: ignore[arg-type]
+
+
+def test_the_interval_is_of_the_paired_difference() -> None:
+    """Values vary by 0.3, differences by 0.02: unpaired intervals would overlap."""
+    rng = np.random.default_rng(0)
+    first = rng.normal(0.5, 0.3, 120)
+    second = first + 0.05 + rng.normal(0, 0.02, 120)
+    (found,) = compare_evaluations(scored(first), scored(second)).differences
+    assert found.difference == pytest.approx((second - first).mean())
+    assert found.low is not None
+    assert found.high is not None
+    assert 0.04 < found.low < found.difference < found.high < 0.06
+    assert found.p_value < 0.001
+    assert found.chance_b_higher == 1.0
+    (back,) = compare_evaluations(scored(second), scored(first)).differences
+    assert back.difference == -found.difference
+    assert back.chance_b_higher == 0.0
+
+
+def test_chance_is_called_better_as_seldom_as_it_should() -> None:
+    false = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        shift = rng.normal(size=30)[IDS] / 10
+        first = rng.normal(0.5, 0.1, 120)
+        second = first + shift + rng.normal(0, 0.02, 120)
+        (found,) = compare_evaluations(
+            scored(first), scored(second), num_bootstraps=100
+        ).differences
+        false += found.p_value < 0.05
+    assert false <= 12
+
+
+def test_no_difference_is_no_difference() -> None:
+    values = np.random.default_rng(0).random(120)
+    (found,) = compare_evaluations(scored(values), scored(values)).differences
+    assert (found.difference, found.low, found.high) == (0.0, 0.0, 0.0)
+    assert (found.chance_b_higher, found.p_value) == (0.5, 1.0)
+
+
+def test_items_are_paired_by_content_not_by_position() -> None:
+    values = np.random.default_rng(0).random(120)
+    order = np.random.default_rng(1).permutation(120)
+    shuffled = scored(values[order], class_ids=IDS[order], hashes=tuple(f"hash {i}" for i in order))
+    found = compare_evaluations(scored(values), shuffled)
+    assert found.differences[0].high == 0.0
+    assert set(found.per_class["map_at_r"].values()) == {0.0}
+
+
+def test_other_items_labels_or_settings_are_refused() -> None:
+    values = np.zeros(120)
+    others = tuple(f"hash {i + 20}" for i in range(120))
+    with pytest.raises(InvalidInput, match="120 and 120 items with 0 in common"):
+        compare_evaluations(scored(values), scored(values, hashes=others))
+    with pytest.raises(InvalidInput, match="same items with the same labels"):
+        compare_evaluations(scored(values), scored(values, class_ids=(IDS + 1) % 30))
+    with pytest.raises(InvalidInput, match="different settings: seed 0 and 1"):
+        compare_evaluations(
+            scored(values, settings={"seed": 0}), scored(values, settings={"seed": 1})
+        )
+    one, other = {"distance": {"name": "cosine"}}, {"distance": {"name": "euclidean"}}
+    assert compare_evaluations(scored(values, settings=one), scored(values, settings=other))
+
+
+def test_few_classes_are_warned_of() -> None:
+    made = Evaluation(
+        figures=(),
+        per_query={"mrr": np.arange(6.0)},
+        class_ids=np.arange(6) % 3,
+        classes=("a", "b", "c"),
+    )
+    (found,) = compare_evaluations(made, made).differences
+    assert found.note == "interval from only 3 classes: unreliable"
+    assert found.num_classes == 3
+
+
+def test_queries_that_one_did_not_count_are_left_out() -> None:
+    first, second = np.ones(120), np.zeros(120)
+    first[:60] = np.nan
+    (found,) = compare_evaluations(scored(first), scored(second)).differences
+    assert (found.num_queries, found.difference) == (60, -1.0)
+
+
+def test_two_encoders_on_one_source() -> None:
+    """The noisier one loses in retrieval and in the open set, on the same probes."""
+    rng = np.random.default_rng(0)
+    ids = np.repeat(np.arange(40), 12)
+    centres, noise = rng.normal(size=(40, 12))[ids], rng.normal(size=(480, 12))
+    labels = [f"class {i}" for i in ids]
+    weak, strong = (
+        evaluate(centres + scale * noise, labels, Cosine(), QUICK) for scale in (1.1, 0.5)
+    )
+    found = {row.name: row for row in compare_evaluations(weak, strong).differences}
+    assert found["map_at_r"].low is not None
+    assert found["map_at_r"].low > 0
+    fnir = found["fnir_at_fpir_0.01"]
+    assert fnir.is_lower_better
+    assert fnir.high is not None
+    assert fnir.high < 0
+    assert fnir.a == pytest.approx(weak.figure("fnir_at_fpir_0.01").value)
