@@ -119,7 +119,8 @@ class OnnxEncoder:
         batch = np.ascontiguousarray(inputs, dtype=np.float32)
         shape = self._preprocess.input_shape
         if shape is not None and batch.shape[1:] != shape:
-            raise InvalidInput(f"expected inputs of shape (N, *{shape}), got {batch.shape}")
+            row = ", ".join(map(str, shape))
+            raise InvalidInput(f"expected inputs of shape (N, {row}), got {batch.shape}")
         starts = range(0, len(batch), self._batch_size)
         embeddings = np.concatenate([self._run(batch[s : s + self._batch_size]) for s in starts])
         _check_finite(batch, embeddings)
