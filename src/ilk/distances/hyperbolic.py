@@ -132,10 +132,21 @@ class Hyperbolic(Distance):
         return like(self._from_excess(self.curvature * self._difference(*a, *b)), first)
 
     def _difference(self, ps: Array, pt: Array, rs: Array, rt: Array) -> Array:
+        """Return (cosh(s d) - 1) / curvature of points row by row, as a sum that loses no digits.
+
+        One part is the difference of the radii, the other the angle between the directions. A
+        point at the origin has no direction: there the difference of the points has the digits,
+        and the gradient.
+        """
+        xp = namespace(ps)
         step = ps - rs
-        # time - time from the space parts: (|p|^2 - |r|^2) / (pt + rt) loses no digits
-        fall = (step * (ps + rs)).sum(-1) / (pt + rt)
-        return (squared_norm(step) - fall * fall) / 2
+        fall = (step * (ps + rs)).sum(-1) / (pt + rt)  # of the times, from the space parts
+        at_origin = (squared_norm(step) - fall * fall) / 2
+        p, r = safe_root(squared_norm(ps)), safe_root(squared_norm(rs))
+        is_origin = p * r == 0
+        turn = squared_norm(r[:, None] * ps - p[:, None] * rs) / (2 * (p * r + is_origin))
+        rise = xp.sinh((xp.asinh(self._scale * p) - xp.asinh(self._scale * r)) / 2)
+        return xp.where(is_origin, at_origin, turn + 2 * rise * rise / self.curvature)
 
     def _from_excess(self, excess: Array) -> Array:
         u = excess.clip(min=0)

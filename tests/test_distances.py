@@ -1,0 +1,383 @@
+"""Distances against formulas, high precision, and each other; NumPy and torch alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from ilk.distances import Cosine, Distance, Euclidean, Hyperbolic, distance_from_settings
+from ilk.errors import InvalidInput
+
+WIDE = Hyperbolic(curvature=1.0, max_radius=12.0)
+DISTANCES = (Cosine(), Euclidean(), Hyperbolic(), WIDE)
+METRICS = DISTANCES[1:]
+
+on_any_distance = pytest.mark.parametrize("distance", DISTANCES, ids=repr)
+on_any_metric = pytest.mark.parametrize("distance", METRICS, ids=repr)
+
+
+def matrices(num_rows: int = 4) -> st.SearchStrategy[np.ndarray]:
+    """(N, 3) embeddings, with exact zeros, duplicates and very small numbers among them."""
+    return hnp.arrays(np.float64, (num_rows, 3), elements=st.floats(-6, 6, allow_subnormal=False))
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+@on_any_distance
+@settings(deadline=None)
+@given(x=matrices(), y=matrices(5))
+def test_numpy_equals_torch(distance: Distance, x: np.ndarray, y: np.ndarray) -> None:
+    tx, ty = torch.from_numpy(x), torch.from_numpy(y)
+    for ours, theirs in (
+        (distance.pairwise(x, y), distance.pairwise(tx, ty)),
+        (distance.paired(x, y[:4]), distance.paired(tx, ty[:4])),
+        (distance.search_keys(x), distance.search_keys(tx)),
+        (distance.search_queries(x), distance.search_queries(tx)),
+    ):
+        assert isinstance(ours, np.ndarray)
+        assert ours.dtype == np.float64
+        np.testing.assert_allclose(
+            theirs.numpy(), ours, rtol=1e-12, atol=1e-12 + grain(distance, x, y)
+        )
+
+
+def grain(distance: Distance, x: np.ndarray, y: np.ndarray) -> float:
+    """How far rounding the embedding itself moves a point: far out, hyperbolic space is coarse."""
+    if not isinstance(distance, Hyperbolic):
+        return 0.0
+    radius = min(max(np.linalg.norm(v, axis=1).max() for v in (x, y)), distance.max_radius)
+    return 1e-15 * float(np.exp(distance.curvature**0.5 * radius))  # 1e-12 at 7
+
+
+@on_any_distance
+@settings(deadline=None)
+@given(x=matrices(), y=matrices())
+def test_symmetric_never_negative_and_within_its_bound(
+    distance: Distance, x: np.ndarray, y: np.ndarray
+) -> None:
+    d = distance.pairwise(x, y)
+    np.testing.assert_allclose(d, distance.pairwise(y, x).T, rtol=1e-9, atol=1e-12)
+    assert (d >= 0).all()
+    assert (d <= distance.upper * (1 + 1e-12)).all()
+
+
+@on_any_distance
+@settings(deadline=None)
+@given(x=matrices(), y=matrices())
+def test_paired_is_the_diagonal_of_pairwise(
+    distance: Distance, x: np.ndarray, y: np.ndarray
+) -> None:
+    diagonal = np.diagonal(distance.pairwise(x, y))
+    np.testing.assert_allclose(distance.paired(x, y), diagonal, rtol=1e-9, atol=1e-12)
+
+
+@on_any_distance
+@settings(deadline=None)
+@given(x=matrices())
+def test_zero_on_itself(distance: Distance, x: np.ndarray) -> None:
+    is_zero = ~x.any(1) if distance == Cosine() else np.zeros(len(x), bool)
+    expected = np.where(is_zero, 1.0, 0.0)  # a zero embedding has no direction
+    np.testing.assert_allclose(distance.paired(x, x), expected, atol=1e-15)
+    np.testing.assert_allclose(np.diagonal(distance.pairwise(x, x)), expected, atol=1e-15)
+
+
+@on_any_metric
+@settings(deadline=None)
+@given(x=matrices(6))
+def test_triangle_inequality(distance: Distance, x: np.ndarray) -> None:
+    d = distance.pairwise(x, x)
+    detour = (d[:, :, None] + d[None]).min(1)
+    assert (d <= detour * (1 + 1e-9) + 1e-9).all()
+
+
+@on_any_distance
+@settings(deadline=None)
+@given(x=matrices(), y=matrices(7))
+def test_ranking_by_search_keys_is_ranking_by_distance(
+    distance: Distance, x: np.ndarray, y: np.ndarray
+) -> None:
+    inner = distance.search_queries(x) @ distance.search_keys(y).T
+    by_inner = np.argsort(-inner, axis=1, kind="stable")
+    ranked = np.take_along_axis(distance.pairwise(x, y), by_inner, 1)
+    slack = 1e-7 * max(1.0, float(np.abs(inner).max()) ** 0.5)  # the root of float64's rounding
+    assert (np.diff(ranked, axis=1) >= -slack).all()
+
+
+@on_any_distance
+def test_search_keys_find_the_neighbours_of_float32_embeddings(distance: Distance) -> None:
+    x, y = normal(40, 16).astype(np.float32), normal(300, 16, seed=1).astype(np.float32)
+    inner = distance.search_queries(x) @ distance.search_keys(y).T
+    assert (inner.argmax(1) == distance.pairwise(x, y).argmin(1)).all()
+
+
+CORNERS = {
+    "the same": ([1.0, 2.0, -1.0], [1.0, 2.0, -1.0]),
+    "both zero": ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
+    "one zero": ([0.0, 0.0, 0.0], [1.0, 0.5, 0.0]),
+    "antipodes": ([1.0, 2.0, -1.0], [-1.0, -2.0, 1.0]),
+    "same direction": ([1.0, 2.0, -1.0], [2.0, 4.0, -2.0]),
+    "radius 10, the same": ([10.0, 0.0, 0.0], [10.0, 0.0, 0.0]),
+    "radius 10, near": ([10.0, 0.0, 0.0], [10.0, 1e-6, 0.0]),
+    "radius 10, antipodes": ([10.0, 0.0, 0.0], [-10.0, 0.0, 0.0]),
+    "beyond the clip": ([50.0, 0.0, 0.0], [0.0, 60.0, 0.0]),
+    "tiny": ([1e-30, 0.0, 0.0], [0.0, 1e-30, 0.0]),
+    "huge": ([1e15, 1.0, 0.0], [-1.0, 1e15, 0.0]),
+}
+
+
+@on_any_distance
+@pytest.mark.parametrize("corner", CORNERS.values(), ids=CORNERS.keys())
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_gradients_are_finite(
+    distance: Distance, corner: tuple[list[float], list[float]], dtype: torch.dtype
+) -> None:
+    limit = min(1e30, torch.finfo(dtype).max)
+    first, second = (
+        torch.tensor([row, [0.3, 0.1, 0.2]]).clamp(-limit, limit).to(dtype) for row in corner
+    )
+    for measure in (distance.pairwise, distance.paired):
+        a, b = first.clone().requires_grad_(), second.clone().requires_grad_()
+        d = measure(a, b)
+        assert d.isfinite().all()
+        assert (d >= 0).all()
+        d.sum().backward()
+        for gradient in (a.grad, b.grad):
+            assert gradient is not None
+            assert gradient.isfinite().all()
+
+
+@on_any_distance
+def test_gradients_are_the_slopes(distance: Distance) -> None:
+    x = torch.from_numpy(normal(3, 4)).requires_grad_()
+    y = torch.from_numpy(normal(3, 4, seed=1)).requires_grad_()
+    assert torch.autograd.gradcheck(distance.pairwise, (x, y))
+    assert torch.autograd.gradcheck(distance.paired, (x, y))
+
+
+@on_any_metric
+def test_near_pairs_have_a_gradient_in_pairwise_too(distance: Distance) -> None:
+    """Where pairwise computes an entry again, the gradient follows the new value."""
+    x = torch.from_numpy(normal(2, 4)).requires_grad_()
+    shift = torch.full((2, 4), 1e-5, dtype=torch.float64)
+    (wanted,) = torch.autograd.grad(distance.paired(x, x.detach() + shift).sum(), x)
+    pairwise = distance.pairwise(x, x.detach() + shift).diagonal()
+    (gradient,) = torch.autograd.grad(pairwise.sum(), x)
+    torch.testing.assert_close(gradient, wanted, rtol=1e-9, atol=0)
+
+
+def reference_lorentz(v: np.ndarray, w: np.ndarray, curvature: float) -> Any:
+    """The distance in 60 digits: acosh of the negative Lorentz inner product."""
+    with mpmath.workdps(60):
+        s = mpmath.sqrt(curvature)
+        points = []
+        for row in (v, w):
+            exact = [mpmath.mpf(float(x)) for x in row]
+            radius = mpmath.sqrt(sum(x * x for x in exact))
+            stretch = mpmath.sinh(s * radius) / (s * radius) if radius else mpmath.mpf(1)
+            points.append(([x * stretch for x in exact], mpmath.cosh(s * radius) / s))
+        (a, a_time), (b, b_time) = points
+        inner = sum(x * y for x, y in zip(a, b, strict=True)) - a_time * b_time
+        return mpmath.acosh(max(mpmath.mpf(1), -curvature * inner)) / s
+
+
+@pytest.mark.parametrize("curvature", [0.1, 1.0])
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 10_000),
+    radius=st.floats(0.01, 8),
+    log_gap=st.floats(-4, 1),
+    kind=st.sampled_from(["near", "radial", "far"]),
+)
+def test_lorentz_agrees_with_high_precision(
+    curvature: float, seed: int, radius: float, log_gap: float, kind: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    direction, other = (r / np.linalg.norm(r) for r in rng.normal(size=(2, 5)))
+    v = radius * direction
+    gap = min(10**log_gap, radius / 2)
+    w = {"near": v + gap * other, "radial": v - gap * direction, "far": radius * other}[kind]
+    w *= min(1.0, 8 / np.linalg.norm(w))
+    v, w = v[None].astype(np.float32), w[None].astype(np.float32)
+    expected = float(reference_lorentz(v[0], w[0], curvature))
+    distance = Hyperbolic(curvature=curvature, max_radius=12.0)
+    crowd = normal(3, 5, seed=seed).astype(np.float32)
+    for x, y in ((v, w), (torch.from_numpy(v), torch.from_numpy(w))):
+        assert float(distance.paired(x, y)[0]) == pytest.approx(expected, rel=1e-4)
+    pairwise = distance.pairwise(v, np.concatenate([crowd, w]))
+    assert float(pairwise[0, -1]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_lorentz_stays_exact_where_published_code_saturates() -> None:
+    """Poincare implementations give 12.2 or 11.7 for all of these, float32 acosh even -17."""
+    for radius in (8.0, 10.0, 12.0):
+        v = np.array([[radius, 0.0]], np.float32)
+        assert WIDE.paired(v, -v)[0] == pytest.approx(2 * radius, rel=1e-6)
+        assert WIDE.paired(v, v)[0] == 0
+        near = np.array([[radius, 1e-4]], np.float32)
+        wanted = float(reference_lorentz(v[0].clip(-12, 12), near[0], 1.0))
+        assert WIDE.paired(v, near)[0] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_hyperbolic_radius_is_the_distance_from_the_origin_up_to_the_clip() -> None:
+    v = np.array([[0.5, 0.0], [0.0, 3.0], [4.0, 3.0], [30.0, 40.0]])
+    origin = np.zeros((1, 2))
+    for curvature in (0.01, 0.1, 1.0):
+        d = Hyperbolic(curvature=curvature, max_radius=10.0).pairwise(origin, v)
+        np.testing.assert_allclose(d, [[0.5, 3.0, 5.0, 10.0]], rtol=1e-12)
+
+
+def test_hyperbolic_of_small_curvature_is_twice_nothing_but_euclidean() -> None:
+    x, y = normal(5, 3), normal(6, 3, seed=1)
+    flat = Hyperbolic(curvature=1e-8, max_radius=100.0).pairwise(x, y)
+    np.testing.assert_allclose(flat, Euclidean().pairwise(x, y), rtol=1e-6)
+
+
+@settings(deadline=None)
+@given(x=matrices(), y=matrices(), curvature=st.sampled_from([0.1, 0.5, 1.0]))
+def test_poincare_view_gives_the_same_numbers(
+    x: np.ndarray, y: np.ndarray, curvature: float
+) -> None:
+    distance = Hyperbolic(curvature=curvature, max_radius=5.0)
+    a, b = distance.poincare(x), distance.poincare(y)
+    assert (np.linalg.norm(a, axis=1) < curvature**-0.5).all()
+    np.testing.assert_allclose(
+        distance.poincare_paired(a, b), distance.paired(x, y), rtol=1e-7, atol=1e-7
+    )
+
+
+def test_poincare_distance_is_the_textbook_formula() -> None:
+    a, b = np.array([[0.3, 0.1]]), np.array([[-0.5, 0.6]])
+    ratio = ((a - b) ** 2).sum() / ((1 - (a**2).sum()) * (1 - (b**2).sum()))
+    got = Hyperbolic(curvature=1.0).poincare_paired(a, b)
+    np.testing.assert_allclose(got, [np.arccosh(1 + 2 * ratio)], rtol=1e-12)
+
+
+def test_cosine_and_euclidean_are_the_textbook_formulas() -> None:
+    x, y = normal(6, 4), normal(5, 4, seed=1)
+    norms = np.linalg.norm(x, axis=1)[:, None] * np.linalg.norm(y, axis=1)
+    np.testing.assert_allclose(Cosine().pairwise(x, y), 1 - x @ y.T / norms, atol=1e-14)
+    direct = np.linalg.norm(x[:, None] - y[None], axis=2)
+    np.testing.assert_allclose(Euclidean().pairwise(x, y), direct, rtol=1e-12)
+
+
+def test_euclidean_keeps_near_pairs_far_from_the_origin() -> None:
+    x = (1000 + normal(50, 8) * 1e-3).astype(np.float32)
+    direct = np.linalg.norm(x[:, None].astype(float) - x[None], axis=2)
+    np.testing.assert_allclose(Euclidean().pairwise(x, x), direct, rtol=1e-3, atol=1e-9)
+    one = np.concatenate([x[:1], x[:1] + 1, np.zeros((1, 8), np.float32)])
+    assert Euclidean().pairwise(one, one)[0, 0] == 0
+
+
+@settings(deadline=None)
+@given(x=matrices(2), power=st.integers(-30, 30))
+def test_cosine_does_not_see_length(x: np.ndarray, power: int) -> None:
+    x = x + np.sign(x + 0.5)  # away from zero
+    scale = 10.0**power
+    np.testing.assert_allclose(
+        Cosine().pairwise(x * scale, x), Cosine().pairwise(x, x), rtol=0, atol=1e-14
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-25, 1e25, 1e38])
+def test_cosine_of_float32_neither_over_nor_underflows(scale: float) -> None:
+    x = np.array([[1.0, 0.0], [1.0, 1.0]], np.float32)
+    d = Cosine().pairwise(x * np.float32(scale), x)
+    np.testing.assert_allclose(d, [[0, 1 - 0.5**0.5], [1 - 0.5**0.5, 0]], atol=1e-6)
+
+
+@on_any_distance
+def test_half_precision_is_raised(distance: Distance) -> None:
+    x, y = torch.from_numpy(normal(5, 8)), torch.from_numpy(normal(4, 8, seed=1))
+    for dtype in (torch.float16, torch.bfloat16):
+        half_x, half_y = x.to(dtype), y.to(dtype)
+        d = distance.pairwise(half_x, half_y)
+        assert d.dtype == torch.float32
+        assert torch.equal(d, distance.pairwise(half_x.float(), half_y.float()))
+    half = normal(5, 8).astype(np.float16)
+    assert distance.pairwise(half, half).dtype == np.float32
+    assert distance.pairwise(np.array([[1, 2]]), np.array([[3, 4]])).dtype == np.float64
+
+
+@on_any_distance
+def test_mixed_precision_changes_nothing(distance: Distance) -> None:
+    x, y = torch.from_numpy(normal(5, 8)).float(), torch.from_numpy(normal(4, 8, seed=1)).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert (x @ y.T).dtype == torch.bfloat16  # it is on
+        mixed = distance.pairwise(x, y)
+        mixed_paired = distance.paired(x[:4], y)
+    assert torch.equal(mixed, distance.pairwise(x, y))
+    assert torch.equal(mixed_paired, distance.paired(x[:4], y))
+
+
+@on_any_distance
+def test_no_rows_give_no_distances(distance: Distance) -> None:
+    assert distance.pairwise(np.zeros((0, 3)), np.ones((2, 3))).shape == (0, 2)
+    assert distance.pairwise(np.ones((2, 3)), np.zeros((0, 3))).shape == (2, 0)
+    assert distance.paired(np.zeros((0, 3)), np.zeros((0, 3))).shape == (0,)
+
+
+@on_any_distance
+def test_inputs_are_left_as_they_were(distance: Distance) -> None:
+    x, y = normal(4, 3), normal(4, 3)
+    distance.pairwise(x, y)
+    distance.paired(x, y)
+    distance.search_keys(x)
+    distance.search_queries(x)
+    assert np.array_equal(x, normal(4, 3))
+    assert np.array_equal(y, normal(4, 3))
+
+
+@on_any_distance
+def test_nan_stays_nan(distance: Distance) -> None:
+    x = np.array([[np.nan, 1.0], [1.0, 2.0]])
+    d = distance.pairwise(x, x[1:])
+    assert np.isnan(d[0]).all()
+
+
+@on_any_distance
+@pytest.mark.parametrize(("first", "second"), [((3, 2), (4, 5)), ((3,), (3,)), ((1, 3, 2), (3, 2))])
+def test_shapes_are_checked(
+    distance: Distance, first: tuple[int, ...], second: tuple[int, ...]
+) -> None:
+    with pytest.raises(InvalidInput, match="must be 2-D with the same D"):
+        distance.pairwise(np.ones(first), np.ones(second))
+    with pytest.raises(InvalidInput, match="must be 2-D with the same shape"):
+        distance.paired(np.ones(first), np.ones(second))
+
+
+def test_paired_needs_as_many_rows_on_both_sides() -> None:
+    with pytest.raises(InvalidInput, match=r"first \(3, 2\) and second \(1, 2\)"):
+        Cosine().paired(np.ones((3, 2)), np.ones((1, 2)))
+
+
+@on_any_distance
+def test_settings_make_the_same_distance(distance: Distance) -> None:
+    again = distance_from_settings(distance.settings)
+    assert again == distance
+    assert hash(again) == hash(distance)
+    assert repr(again) == repr(distance)
+    assert [other == distance for other in DISTANCES].count(True) == 1
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(
+        InvalidInput, match="must be one of cosine, euclidean, hyperbolic, got 'l2'"
+    ):
+        distance_from_settings({"name": "l2"})
+    with pytest.raises(InvalidInput, match=r"distance 'cosine' does not take \{'curvature': 1\}"):
+        distance_from_settings({"name": "cosine", "curvature": 1})
+    for curvature in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(InvalidInput, match="curvature must be above 0"):
+            Hyperbolic(curvature=curvature)
+    for max_radius in (0.0, -1.0, 21.0, float("nan")):
+        with pytest.raises(InvalidInput, match="must be above 0 and at most 20"):
+            Hyperbolic(curvature=1.0, max_radius=max_radius)
