@@ -125,10 +125,11 @@ def trial() -> tuple[Evaluation, Items, np.ndarray]:
     rng = np.random.default_rng(0)
     ids = np.array([0] * 5 + [1] * 5 + [2] * 3 + [3] * 3)
     embeddings = rng.normal(size=(16, 4)) + 4 * np.eye(4)[ids]
+    embeddings[2] = embeddings[3]  # a probe that is as close as an exemplar
     items = Items.from_arrays(
         [np.full((6, 6, 3), 10 * i, np.uint8) for i in range(16)], [f"c{i}" for i in ids]
     )
-    exemplars = np.array([0, 1, 5, 6])
+    exemplars = np.array([3, 4, 8, 9])
     probes = np.setdiff1d(np.arange(16), exemplars)
     distances = Euclidean().pairwise(embeddings[probes], embeddings[exemplars])
     closest = ids[exemplars[distances.argmin(1)]]
@@ -164,12 +165,11 @@ def test_sampled_decisions_are_those_of_the_trial() -> None:
         evaluation, items, embeddings, Euclidean(), num_mated=4, num_strangers=3, seed=5
     )
     assert [d.is_mated for d in drawn] == [True] * 4 + [False] * 3
-    assert {d.true_label for d in drawn[:2]} == {"c0", "c1"}  # each class in turn
     for shown in drawn:
         probe, exemplar = (int(p[0, 0, 0]) // 10 for p in (shown.probe, shown.exemplar))
         assert items.items[probe].label == shown.true_label
         assert items.items[exemplar].label == shown.closest_label
-        assert exemplar in (0, 1, 5, 6)
+        assert exemplar in (3, 4, 8, 9)
         apart = Euclidean().paired(embeddings[[probe]], embeddings[[exemplar]])[0]
         assert shown.distance == pytest.approx(apart)
         assert shown.limit == 3.0
@@ -178,6 +178,12 @@ def test_sampled_decisions_are_those_of_the_trial() -> None:
     )
     assert [d.distance for d in again] == [d.distance for d in drawn]
     assert len(sample_decisions(evaluation, items, embeddings, Euclidean(), num_mated=99)) == 10
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_class_is_asked_about_once_before_any_is_again(seed: int) -> None:
+    drawn = sample_decisions(*trial(), Euclidean(), num_mated=2, num_strangers=2, seed=seed)
+    assert {d.true_label for d in drawn} == {"c0", "c1", "c2", "c3"}
 
 
 def test_decisions_need_a_trial() -> None:

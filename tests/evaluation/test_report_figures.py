@@ -62,6 +62,7 @@ def test_a_mean_over_classes_is_told_where_it_differs() -> None:
     same = Figure("map_at_r_macro", 0.5, 0.4, 0.6, 24, 6)
     for macro, is_told in ((same, False), (dataclasses.replace(same, value=0.625), True)):
         text = told(Evaluation(figures=(micro, macro)))
+        assert ("with every class counting alike" in text) == is_told
         assert ("62.5 % with every class counting alike (40.0 % to 60.0 %)" in text) == is_told
         assert "map at r macro" not in text
 

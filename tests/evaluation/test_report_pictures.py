@@ -98,6 +98,17 @@ def test_the_grid_frames_right_and_wrong_and_names_the_rank() -> None:
     assert (third.count("tile wrong"), third.count("tile right")) == (1, 0)  # has no mate
 
 
+def test_the_grid_stops_at_the_worst_few() -> None:
+    items = make_items(np.arange(30) % 15)
+    points = np.arange(30.0)[:, None]
+    mistakes = tuple(
+        Mistake(i, tuple(j for j in range(30) if j != i), (1.0,) * 29) for i in range(30)
+    )
+    html = mistake_grid(Evaluation(figures=(), mistakes=mistakes), items, points, Euclidean())
+    assert html.count("tile query") == 8
+    assert html.count("<img ") <= 8 * 8
+
+
 def test_the_weakest_classes_come_first() -> None:
     items = make_items(np.array([0, 0, 1, 1, 2, 2, 3]))
     values = np.array([0.5, 0.7, 0.1, 0.3, 1.0, 1.0, np.nan])
@@ -148,13 +159,15 @@ def test_the_disc_shows_the_true_distance_from_the_origin() -> None:
 
 
 def test_the_map_colours_the_most_frequent_classes() -> None:
-    ids = np.concatenate([np.repeat(np.arange(20), 3), np.repeat([20, 21], 9)])
+    sizes = [1] * 16 + [3] * 8 + [9] * 2
+    ids = np.repeat(np.arange(26), sizes)
     items = make_items(ids)
     html = map_section(items, np.random.default_rng(0).normal(size=(len(ids), 4)), Cosine())
     legend = re.findall(r"<bdi>(c\d+)</bdi>", html)
     assert len(legend) == 8
-    assert {"c20", "c21"} <= set(legend)
-    assert "14 further classes" in html
+    assert set(legend[:2]) == {"c24", "c25"}
+    assert not {f"c{i}" for i in range(16)} & set(legend)
+    assert "18 further classes" in html
     assert html.count('class="rest"') + html.count('class="mark c') == len(ids) + 8
 
 
