@@ -77,3 +77,28 @@ def test_the_headline_takes_the_rate_nearest_to_one_percent_that_was_measured() 
     text = told(Evaluation(figures=figures))
     assert "At a false-identification rate of 10 %, 80.0 % of known items" in text
     assert "about 10 given a name" in text
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of "#rrggbb", as WCAG 2.2 defines it."""
+    shares = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_text_can_be_read_on_its_ground_in_light_and_dark() -> None:
+    page = render_report(
+        Evaluation(figures=()),
+        items=Items(()),
+        embeddings=np.zeros((0, 2)),
+        distance=Cosine(),
+    )
+    themes = [
+        dict(re.findall(r"--(\w+): (#\w{6});", t)) for t in re.findall(r":root {[^}]*}", page)
+    ]
+    assert len(themes) >= 2
+    for theme in themes[:2]:
+        for ground in ("paper", "card"):
+            for text in ("ink", "soft", "near", "far", "right", "wrong", "accent"):
+                low, high = sorted([luminance(theme[text]), luminance(theme[ground])])
+                assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)

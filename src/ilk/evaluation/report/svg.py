@@ -47,7 +47,7 @@ class Frame:
     width: float = 460
     height: float = 340
     left: float = 66
-    right: float = 18
+    right: float = 28
     top: float = 14
     bottom: float = 50
 
