@@ -93,19 +93,57 @@ def test_different_photographs_and_drawings_are_not() -> None:
     assert near(*(drawing(seed) for seed in range(300))) == []
 
 
-def test_what_differs_in_colour_place_light_or_shape_is_not_the_same() -> None:
+def test_other_proportions_or_sides_make_another_picture() -> None:
     image = photo(1)
-    red, green, blue = image.split()
-    assert near(image, Image.merge("RGB", (green, red, blue))) == []
-    local = image.copy()
-    ImageDraw.Draw(local).ellipse((60, 40, 85, 65), fill=(255, 255, 255))
-    assert near(image, local) == []
-    assert near(image, image.resize((160, 160))) == []
+    assert near(image, image.resize((160, 140))) == []
+    assert near(image, image.resize((160, 124))) == [[0, 1]]
     assert near(image, image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)) == []
-    disc = Image.new("L", (64, 64), 255)
-    ImageDraw.Draw(disc).ellipse((10, 10, 54, 54), fill=0)
-    pale = disc.point(lambda value: 255 - (255 - value) // 8)
-    assert near(disc, pale) == []
+
+
+def with_dot(image: Image.Image) -> Image.Image:
+    copy = image.copy()
+    ImageDraw.Draw(copy).ellipse((70, 50, 81, 61), fill=(255, 255, 255))
+    return copy
+
+
+def recoloured(image: Image.Image) -> Image.Image:
+    luminance, blue, red = image.convert("YCbCr").split()
+    shifted = Image.merge("YCbCr", (luminance, blue.point(lambda v: v + 20), red))
+    return shifted.convert("RGB")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda grey: grey.point(lambda v: 96 + v // 4),
+        lambda grey: grey.point(lambda v: v + 100),
+        recoloured,
+        with_dot,
+    ],
+    ids=["contrast", "brightness", "colour", "detail"],
+)
+def test_one_difference_is_enough_however_much_else_is_alike(
+    change: Callable[[Image.Image], Image.Image],
+) -> None:
+    image = photo(1)
+    if change not in (recoloured, with_dot):
+        image = image.convert("L").point(lambda v: v // 2)
+    found = thumbnails_of(image, change(image))
+    assert np.corrcoef(found.luminance.reshape(2, -1))[0, 1] > 0.95
+    assert near_duplicates(found).pairs.tolist() == []
+
+
+def test_a_pair_just_above_the_limit_is_found_and_just_below_is_not() -> None:
+    """Of the lowest frequencies alone the shortcut knows everything, and must not round down."""
+    x = np.arange(32)
+    first, second = (np.cos(np.pi * (2 * x + 1) * k / 64)[:, None] for k in (1, 2))
+    for correlation, expected in ((0.952, [[0, 1]]), (0.948, [])):
+        mix = correlation * first + np.sqrt(1 - correlation**2) * second
+        waves = np.stack([first, mix]) * np.ones(32)
+        luminance = (128 + 80 * waves).round().astype(np.uint8)
+        chroma = np.full((2, 2, 8, 8), 128, np.uint8)
+        found = Thumbnails(("a", "b"), ("a", "b"), luminance, chroma, np.zeros(2, np.float32))
+        assert near_duplicates(found).pairs.tolist() == expected
 
 
 def test_plain_pictures_are_not_compared() -> None:

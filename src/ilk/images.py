@@ -177,11 +177,11 @@ def _decoded(file: IO[bytes], plugin: str, kind: str, max_pixels: int) -> Image.
     with _quiet():
         image: Image.Image = getattr(import_module(f"PIL.{plugin}ImagePlugin"), kind)(file)
         _refuse_too_large(image.width, image.height, max_pixels)
-        if plugin == "Tiff":  # complains while it loads, and turns itself
+        if plugin == "Tiff":  # complains while it loads, and turns itself, tag and all
             image.load()
     image.load()
     with _quiet():
-        turn = None if plugin == "Tiff" else _TURNS.get(_orientation(image))
+        turn = _TURNS.get(_orientation(image))
     visible = _visible(image)
     return visible if turn is None else visible.transpose(turn)
 

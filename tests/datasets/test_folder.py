@@ -154,6 +154,7 @@ def test_split_folders_are_no_part_of_the_label(tmp_path: Path) -> None:
         ("train/a/1.png", "test/2.png"),
         ("train/a/1.png", "test/a/2.png", "birds/a/3.png"),
         ("valid/a/1.png", "valid/b/1.png"),
+        ("a/1.png", "a/train/b/2.png"),
     ],
 )
 def test_other_folders_are_part_of_the_label(tmp_path: Path, names: tuple[str, ...]) -> None:
