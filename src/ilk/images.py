@@ -49,8 +49,7 @@ _FORMATS: tuple[tuple[bytes, str, str], ...] = (
     (b"MM\0*", "Tiff", "TiffImageFile"),
     (b"II+\0", "Tiff", "TiffImageFile"),
 )
-"""First bytes, Pillow's plugin and class. Going there directly puts our pixel limit in the place of
-the process's and keeps every other decoder out of reach."""
+"""First bytes, Pillow's plugin and class; every other decoder stays out of reach."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
