@@ -26,7 +26,7 @@ def inputs(num: int = 3, size: int = 48, channels: int = 1) -> torch.Tensor:
 
 @pytest.mark.parametrize("size", [8, 28, 30, 48, 64])
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("pooling", ["avg", "max", "avg+max", "gem"])
+@pytest.mark.parametrize("pooling", ["grid", "avg", "max", "avg+max", "gem"])
 def test_gives_embeddings_for_every_size(size: int, channels: int, pooling: str) -> None:
     encoder = seeded(size_pixels=size, channels=channels, pooling=pooling)
     assert encoder(inputs(size=size, channels=channels)).shape == (3, 16)
@@ -38,14 +38,15 @@ def test_is_a_backbone_and_a_head() -> None:
     features = encoder.backbone(inputs())
     assert isinstance(encoder, TrainableEncoder)
     assert features.shape == (3, encoder.feature_size)
-    assert encoder.feature_size == 32
+    assert encoder.feature_size == 32 * 9
+    assert seeded(pooling="avg").feature_size == 32
     assert encoder.embedding_size == 16
     assert torch.equal(encoder.head(features), encoder(inputs()))
     assert encoder.weights_licence == encoder.pretrained_on == ""
 
 
 def test_is_as_small_as_it_says() -> None:
-    for width, millions in ((64, 1.3), (32, 0.33)):
+    for width, millions in ((64, 1.5), (32, 0.47)):
         count = sum(p.numel() for p in SmallEncoder(width=width).parameters())
         assert count / 1e6 == pytest.approx(millions, abs=0.05)
 
@@ -75,6 +76,18 @@ def test_residual_stages_begin_as_short_cuts() -> None:
         x = stage(x)
         assert torch.equal(x, expected)
     assert x.shape == (2, 32, 6, 6)
+
+
+def test_grid_keeps_where_something_is() -> None:
+    grid, average = seeded().eval(), seeded(pooling="avg").eval()
+    left, right = torch.zeros(1, 1, 48, 48), torch.zeros(1, 1, 48, 48)
+    left[..., 16:24, 16:24] = 1
+    right[..., 16:24, 32:40] = 1
+    cells = [grid.backbone(x).view(32, 3, 3) for x in (left, right)]
+    assert torch.allclose(cells[0][:, :, 0], cells[1][:, :, 1], atol=1e-5)
+    assert not torch.allclose(cells[0], cells[1], atol=1e-3)
+    pooled = [average.backbone(x) for x in (left, right)]
+    assert torch.allclose(pooled[0], pooled[1], atol=1e-5)
 
 
 def test_every_pixel_counts() -> None:
@@ -123,7 +136,7 @@ def test_runs_in_bfloat16_and_channels_last() -> None:
 
 
 def test_frames_drawings_whole_and_grey() -> None:
-    preprocess = SmallEncoder(width=8, trim=True).preprocess
+    preprocess = SmallEncoder(width=8).preprocess
     assert isinstance(preprocess, Preprocess)
     assert preprocess.trim
     picture = np.full((40, 80, 3), 255, np.uint8)
@@ -131,7 +144,7 @@ def test_frames_drawings_whole_and_grey() -> None:
     frame = preprocess.frame(picture)
     assert frame.shape == (48, 48, 1)
     assert preprocess.normalize(frame[None]).max() == pytest.approx(0.4, abs=1e-5)
-    assert not SmallEncoder(width=8).preprocess.trim
+    assert not SmallEncoder(width=8, trim=False).preprocess.trim
 
 
 def test_dropout_acts_in_training_alone() -> None:
