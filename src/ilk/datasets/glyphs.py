@@ -148,12 +148,12 @@ def _bent_corners(random: np.random.Generator) -> np.ndarray:
     """Return where the corners of the mesh are read from, around 0: (MESH + 1, MESH + 1, 2)."""
     ticks = np.linspace(-_SIZE_PIXELS / 2, _SIZE_PIXELS / 2, _MESH + 1)
     corners = np.stack(np.meshgrid(ticks, ticks), -1)
-    angle, slant = random.uniform(-1, 1, 2) * (np.radians(12), 0.2)
-    stretch = np.exp(random.uniform(-1, 1, 2) * np.log(1.25))
+    angle, slant = random.uniform(-1, 1, 2) * (np.radians(7), 0.12)
+    stretch = np.exp(random.uniform(-1, 1, 2) * np.log(1.15))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     corners = corners @ (turn @ np.array([[1, slant], [0, 1]]) * stretch).T
-    bend = random.normal(0, 1.5, corners.shape)
-    return corners + bend + random.uniform(-4, 4, 2)
+    bend = random.normal(0, 0.9, corners.shape)
+    return corners + bend + random.uniform(-3, 3, 2)
 
 
 @cache
