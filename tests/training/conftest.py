@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from ilk.config import Run, load_run
 from ilk.items import Items
+from ilk.training.checkpoints import save_checkpoint
 
 TINY = (
     "schedule.steps=8",
@@ -19,6 +22,7 @@ TINY = (
     "batch.items_per_class=2",
     "encoder.name=small",
     "encoder.options={width=4, size_pixels=16, embedding_size=8}",
+    "schedule.head_only_epochs=0",
     "trainer.precision=float32",
     "trainer.accelerator=cpu",
     'trainer.loggers=["csv"]',
@@ -41,10 +45,23 @@ def patterns() -> Items:
     return _patterns(10, 5, 16)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_run() -> Callable[..., Run]:
     """Return the settings of a run of eight steps, with changes."""
     return lambda *overrides: load_run(overrides=[*TINY, *overrides])
+
+
+@pytest.fixture
+def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write the weights alone, for tests of what comes before: an export takes seconds."""
+
+    def export(encoder: nn.Module, *, output: Path, **_: object) -> Path:
+        output.mkdir()
+        save_checkpoint(output / "weights.safetensors", encoder.state_dict(), {})
+        return output
+
+    # By module object: `ilk.training.fit` is the function of the same name.
+    monkeypatch.setattr(import_module("ilk.training.fit"), "export_artifact", export)
 
 
 @pytest.fixture(autouse=True)

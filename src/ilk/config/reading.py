@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -15,6 +16,33 @@ from ilk.config.settings import Run
 from ilk.errors import ConfigError, MissingExtra
 
 __all__ = ["changed", "load_run", "run_from"]
+
+_ABOVE_ZERO = (0, False, math.inf)
+_ZERO_OR_MORE = (0, True, math.inf)
+_SHARE = (0, True, 1)
+_RANGES: dict[str, tuple[int, bool, float]] = {
+    "seed": _ZERO_OR_MORE,
+    "data.validation_fraction": (0, False, 1),
+    "data.cache_mib": _ZERO_OR_MORE,
+    "data.num_workers": _ZERO_OR_MORE,
+    "batch.classes": (2, True, math.inf),
+    "batch.items_per_class": _ABOVE_ZERO,
+    "optimizer.learning_rate": _ABOVE_ZERO,
+    "optimizer.backbone_learning_rate": _ZERO_OR_MORE,
+    "optimizer.class_weights_learning_rate": _ZERO_OR_MORE,
+    "optimizer.weight_decay": _ZERO_OR_MORE,
+    "optimizer.clip_norm": _ZERO_OR_MORE,
+    "schedule.steps": _ABOVE_ZERO,
+    "schedule.epochs": _ZERO_OR_MORE,
+    "schedule.warm_up": _SHARE,
+    "schedule.final": _SHARE,
+    "schedule.head_only_epochs": _ZERO_OR_MORE,
+    "schedule.validate_every": _ABOVE_ZERO,
+    "trainer.average": _SHARE,
+    "trainer.devices": _ABOVE_ZERO,
+    "trainer.log_every": _ABOVE_ZERO,
+}
+"""The lower end, whether it belongs to the range, and the upper end, which never does."""
 
 
 def load_run(path: Path | None = None, overrides: Sequence[str] = ()) -> Run:
@@ -176,28 +204,16 @@ def _check_ranges(run: Run) -> None:
     Raises:
         ConfigError: A number is out of its range; the message names the first one.
     """
-    above_zero = "optimizer.learning_rate optimizer.backbone_learning_rate batch.items_per_class"
-    above_zero += " optimizer.class_weights_learning_rate schedule.steps"
-    above_zero += " schedule.validate_every trainer.devices trainer.log_every"
-    zero_or_more = (
-        "seed optimizer.weight_decay optimizer.clip_norm schedule.head_only_epochs schedule.epochs"
-    )
-    zero_or_more += " data.num_workers data.cache_mib"
-    shares = "schedule.warm_up schedule.final trainer.average"
-    infinity = float("inf")
-    ranges = [(path, 0, infinity, "()") for path in above_zero.split()]
-    ranges += [(path, 0, infinity, "[)") for path in zero_or_more.split()]
-    ranges += [(path, 0, 1, "[)") for path in shares.split()]
-    ranges += [("data.validation_fraction", 0, 1, "()"), ("batch.classes", 1, infinity, "()")]
-    for path, low, high, ends in ranges:
-        group, _, name = path.rpartition(".")
-        value = getattr(getattr(run, group) if group else run, name)
-        if value == "auto":
+    settings = run.as_dict()
+    for path, (low, has_low, high) in _RANGES.items():
+        value: Any = settings
+        for part in path.split("."):
+            value = value[part]
+        if value == "auto" or low < value < high or (has_low and value == low):
             continue
-        if not (low <= value < high) or (ends[0] == "(" and value == low):
-            least = "above" if ends[0] == "(" else "at least"
-            most = f" and below {high}" if high < infinity else ""
-            raise ConfigError(f"{path}: expected a number {least} {low}{most}, got {value}")
+        below = f" and below {high}" if high < math.inf else ""
+        expected = f"{'at least' if has_low else 'above'} {low}{below}"
+        raise ConfigError(f"{path}: expected a number {expected}, got {value}")
     if run.schedule.steps != "auto" and run.schedule.epochs:
         raise ConfigError(
             "schedule.steps and schedule.epochs say the same thing twice; set one of them"

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, final
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
@@ -87,9 +88,14 @@ class Keeper(Callback):
         if not self._optimizer_state:
             return
         optimizer = trainer.optimizers[0]
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in self._optimizer_state.items():
             position, _, name = key.partition(".")
+            like = parameters[int(position)]
+            if value.shape == like.shape:
+                # In the layout of the parameter, channels last perhaps, as it was before.
+                value = torch.empty_like(like, dtype=value.dtype).copy_(value)
             state.setdefault(int(position), {})[name] = value
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})

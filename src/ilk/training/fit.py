@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from ilk.config import Run
 from ilk.datasets import open_source
 from ilk.encoders.trainable import TrainableEncoder
@@ -82,7 +84,11 @@ def fit(
         folder.keep_settings(plan.run, resume=resume)
     for line in plan.lines():
         tell(line)
-    return _train(plan, folder, resume=resume, overwrite=overwrite, tell=tell, show_bar=show_bar)
+    gpus = range(run.trainer.devices) if plan.run.trainer.accelerator == "gpu" else ()
+    with torch.random.fork_rng(devices=gpus):
+        return _train(
+            plan, folder, resume=resume, overwrite=overwrite, tell=tell, show_bar=show_bar
+        )
 
 
 def _train(

@@ -28,6 +28,8 @@ _EXPECTED = (
     ".*The number of training batches.*is smaller than the logging interval.*",
     # Batches come from an iterable of unknown length on purpose.
     ".*Your `IterableDataset` has `__len__` defined.*",
+    # What is frozen is in evaluation mode, and modules set their own mode when training starts.
+    ".*in eval mode at the start of training.*",
     # An accelerator that is there and was not asked for.
     ".*(GPU|MPS) available but not used.*",
     # Where a cluster's launcher is there and not in use.
