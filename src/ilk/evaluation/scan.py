@@ -30,6 +30,9 @@ the unit roundoff, but for a chance of about 1e-13 (Higham and Mary 2019, theore
 _ROWS_AT_ONCE = 1024
 """More rows in a block do not make the matrix product faster."""
 
+_FIRST_ROWS = 32
+"""The first block is small: it shows whether float32 leaves too much in doubt."""
+
 _EXACT_ELEMENTS = 1 << 17
 """Elements per side of one exact recomputation: 1 MiB, which stays in the cache."""
 
@@ -109,7 +112,8 @@ class Scan:
         start, buffer = 0, np.zeros((0, 0))
         while start < len(self._probes):
             self._prepare()
-            rows = min(self._block_rows(), len(self._probes) - start)
+            most = self._block_rows() if start else min(self._block_rows(), _FIRST_ROWS)
+            rows = min(most, len(self._probes) - start)
             if buffer.dtype != self._dtype or len(buffer) < rows:
                 buffer = np.empty((rows, len(self._references)), self._dtype)
             queries = self._cast(self.distance.search_queries(_float64(self._probes, start, rows)))
