@@ -64,8 +64,9 @@ def fitted(
 ) -> dict[str, Tensor]:
     """Return the weights under the network's names.
 
-    They fit by name, or, if not one name is shared, by order: as many tensors, each of the shape
-    of the network's. That is how weights of the same network from another package fit.
+    They fit by name, or, if not one name is shared, by order: as many tensors, each with the shape
+    and the last part of the name ("weight", "running_mean") of the network's. That is how weights
+    of the same network from another package fit. A safetensors file keeps no order.
 
     Args:
         weights: What a file holds.
@@ -89,17 +90,23 @@ def fitted(
                 f"{'missing' if missing else 'wrong'}: {(missing or wrong)[0]}"
             )
         return {key: weights[key] for key in needed}
-    own = {key: value for key, value in network.items()}
-    for target in (own, needed):
-        pairs = list(zip(target.items(), weights.values(), strict=False))
-        if len(target) == len(weights) and all(a.shape == b.shape for (_, a), b in pairs):
-            return {key: value for (key, _), value in pairs if key in needed}
+    is_ordered = not name.endswith(".safetensors")
+    for target in (network, needed):
+        pairs = list(zip(target.items(), weights.items(), strict=False))
+        if is_ordered and len(target) == len(weights) and all(_alike(a, b) for a, b in pairs):
+            return {key: value for (key, _), (_, value) in pairs if key in needed}
     raise MissingWeights(
         f"{name}: expected weights of this network, got {len(weights)} tensors that fit the "
-        f"{len(own)} of the network neither by name (such as {next(iter(own))}, the file has "
-        f"{next(iter(weights))}) nor by order and shape; choose the encoder.options.backbone that "
-        "they were saved from"
+        f"{len(network)} of the network neither by name (such as {next(iter(network))}, the file "
+        f"has {next(iter(weights))}) nor by order and shape; choose the "
+        "encoder.options.backbone that they were saved from"
     )
+
+
+def _alike(wanted: tuple[str, Tensor], found: tuple[str, Tensor]) -> bool:
+    """Compare shapes and what the tensors are to their layers."""
+    parts = [name.rpartition(".")[2] for name in (wanted[0], found[0])]
+    return wanted[1].shape == found[1].shape and parts[0] == parts[1]
 
 
 def _differs(found: Tensor, wanted: Tensor, key: str) -> bool:
