@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -56,6 +57,17 @@ def test_chance_is_called_better_as_seldom_as_it_should() -> None:
         ).differences
         false += found.p_value < 0.05
     assert false <= 12
+
+
+def test_the_p_value_is_the_share_of_all_sign_flips() -> None:
+    change = np.random.default_rng(5).normal(0.4, 1.0, 10)
+    options = {"class_ids": np.arange(10), "classes": CLASSES[:10], "hashes": ()}
+    first, second = scored(np.zeros(10), **options), scored(change, **options)
+    (found,) = compare_evaluations(first, second).differences
+    totals = np.array([np.dot(signs, change) for signs in product((-1, 1), repeat=10)])
+    exact = (np.abs(totals) >= abs(change.sum()) - 1e-12).mean()
+    assert 0.05 < exact < 0.95
+    assert found.p_value == pytest.approx(exact, abs=0.02)
 
 
 def test_no_difference_is_no_difference() -> None:
