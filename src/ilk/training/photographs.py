@@ -100,15 +100,12 @@ class PhotoAugment:
         return matrix
 
     def _recolor(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Change brightness, contrast and saturation of (N, C, S, S) pixels."""
+        """Change brightness, contrast and saturation of (N, C, S, S) pixels, in place."""
         strengths = torch.tensor([self.brightness, self.contrast, self.saturation])
-        factors = 1 + between((len(pixels), 3), generator) * strengths
-        brightness, contrast, saturation = factors.to(pixels.device)[:, :, None, None, None].unbind(
-            1
-        )
-        pixels = pixels * brightness
-        mean = pixels.mean((1, 2, 3), keepdim=True)
-        grey = pixels.mean(1, keepdim=True)
-        # Both changes keep a weighted share of the pixel, so they are one weighted sum.
-        pixels = contrast * (grey + saturation * (pixels - grey)) + (1 - contrast) * mean
-        return pixels.clamp(0, 255)
+        factors = (1 + between((len(pixels), 3), generator) * strengths).to(pixels.device)
+        brightness, contrast, saturation = factors.view(-1, 3, 1, 1, 1).unbind(1)
+        grey = pixels.mean(1, keepdim=True) * brightness
+        middle = grey.mean((2, 3), keepdim=True)
+        # Both changes keep a weighted share of each pixel, so all three are one weighted sum.
+        rest = grey * (contrast * (1 - saturation)) + (1 - contrast) * middle
+        return pixels.mul_(brightness * contrast * saturation).add_(rest).clamp_(0, 255)
