@@ -14,6 +14,8 @@ from ilk.errors import DamagedArtifact, ForeignArtifact, InvalidInput, NewerArti
 __all__ = ["FORMAT", "FORMAT_VERSION", "FileFacts", "Manifest", "Parity", "canonical_json"]
 
 FORMAT = "ilk artifact"
+"""What a manifest of ours calls itself."""
+
 FORMAT_VERSION = 1
 """The newest format that this version of ilk writes and reads."""
 

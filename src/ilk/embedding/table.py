@@ -20,6 +20,7 @@ from ilk.errors import InvalidInput, MissingExtra
 __all__ = ["TABLE_SUFFIXES", "check_table_path", "write_table"]
 
 TABLE_SUFFIXES = (".parquet", ".npz", ".csv")
+"""The kinds of file that `write_table` writes."""
 
 
 def check_table_path(path: Path) -> None:

@@ -16,6 +16,7 @@ from ilk.errors import ConfigError
 __all__ = ["POOLINGS", "Pooling"]
 
 POOLINGS = ("avg", "max", "avg+max", "gem")
+"""The names that `Pooling` takes."""
 
 
 @final
