@@ -96,11 +96,12 @@ def test_no_item_is_the_box_of_a_missing_glyph(drawn: Items) -> None:
 
 def test_look_alikes_are_one_class(drawn: Items) -> None:
     kept = {character_of(item.name) for item in drawn.items}
-    latin, greek, cyrillic = "AEOP", "ΑΕΟΡ", "АЕОР"
+    latin, greek, cyrillic = "AEHP", "ΑΕΗΡ", "АЕНР"
     assert set(latin) <= kept
     assert not kept & set(greek + cyrillic)
-    assert len(kept & set("OoΟοОо")) == 1
+    assert len(kept & set("0OoΟοОо")) == 1
     assert set("ЖЯЩΩΞΨÀÈ") <= kept
+    assert not kept & set("жящэч")
 
 
 def test_no_two_classes_are_drawn_alike(drawn: Items) -> None:
@@ -116,7 +117,7 @@ def test_no_two_classes_are_drawn_alike(drawn: Items) -> None:
     either = filled.sum(1)[:, None] + filled.sum(1) - both
     overlap = both / either
     aspects = np.log([shape.aspect for shape in shapes])
-    overlap *= abs(aspects[:, None] - aspects) < np.log(1.3)
+    overlap *= abs(aspects[:, None] - aspects) < np.log(1.4)
     np.fill_diagonal(overlap, 0)
     assert overlap.max() < 0.95
 

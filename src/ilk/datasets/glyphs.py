@@ -57,11 +57,12 @@ _CATEGORIES = frozenset({"Lu", "Ll", "Lt", "Lo", "Nd", "Sm", "So"})
 """Letters, digits and symbols; no marks that need something to stand on."""
 
 _SHAPE_PIXELS = 24
-_SAME_SHAPE = 0.15
+_SAME_SHAPE = 0.2
 """Two shapes are the same if the squares of what differs are below this share of the squares of
-the fainter one, and one is not wider than `_SAME_ASPECT` times the other. That takes in a dot
-more or less, but not another letter."""
-_SAME_ASPECT = 1.3
+the fainter one, and one is not wider than `_SAME_ASPECT` times the other. That takes in the small
+letter of a capital, a dot more or less, and here and there another letter, such as F beside E: a
+class too few does no harm."""
+_SAME_ASPECT = 1.4
 
 _SIZE_PIXELS = 64
 _INK_PIXELS = 42
