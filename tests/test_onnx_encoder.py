@@ -20,6 +20,7 @@ from ilk.encoders import onnx as onnx_encoder
 from ilk.encoders.onnx import OnnxEncoder, open_encoder
 from ilk.errors import ArtifactError, DamagedArtifact, ForeignArtifact, InvalidInput
 from ilk.preprocess import Preprocess
+from ilk.testing import check_encoder
 
 PREPROCESS = Preprocess(size_pixels=4, channels=1)
 
@@ -56,6 +57,11 @@ def test_it_is_an_encoder(encoder: OnnxEncoder) -> None:
     assert isinstance(as_protocol, Encoder)
     assert (encoder.embedding_size, encoder.fingerprint) == (3, "p")
     assert encoder.preprocess == PREPROCESS
+
+
+def test_it_passes_the_kit_for_encoders(encoder: OnnxEncoder) -> None:
+    inputs = np.random.default_rng(3).normal(size=(12, 1, 4, 4)).astype(np.float32)
+    check_encoder(encoder, inputs)
 
 
 @given(count=st.integers(0, 17), seed=st.integers(0, 9))
