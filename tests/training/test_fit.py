@@ -22,6 +22,7 @@ from ilk.items import Item, Items
 from ilk.preprocess import Preprocess
 from ilk.training import fit
 from ilk.training.checkpoints import load_checkpoint
+from ilk.training.module import TrainingModule
 
 
 def _rows() -> Items:
@@ -92,8 +93,8 @@ def test_the_best_weights_are_exported_with_their_figure(trained: Path, patterns
     artifact = Artifact.load(trained)
     _, facts = load_checkpoint(trained.with_name("a.run") / "checkpoints" / "last.safetensors")
     scores = {int(step): score for step, score in facts["scores"].items()}
-    assert list(scores) == list(range(1, 9))
-    assert facts["best_step"] == max(scores, key=lambda step: (scores[step], -step))
+    assert list(scores) == list(range(9))
+    assert facts["best_step"] == max(scores, key=lambda step: (scores[step], step))
     hashes = artifact.manifest.validation_classes
     validation = [label for label in patterns.classes if class_hash(label) in hashes]
     assert len(validation) == 2
@@ -129,13 +130,33 @@ def test_skipped_items_are_told_and_left_out(trained: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_export")
+def test_weights_that_training_only_spoils_are_kept(
+    tiny_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = TrainingModule.optimizer_step
+
+    def spoil(self: TrainingModule, *args: Any, **kwargs: Any) -> None:
+        plain(self, *args, **kwargs)
+        for parameter in self.network.parameters():
+            parameter.data.zero_()
+
+    monkeypatch.setattr(TrainingModule, "optimizer_step", spoil)
+    encoder = _linear_encoder()
+    before = {k: v.clone() for k, v in encoder.state_dict().items()}
+    told: list[str] = []
+    fit(tiny_run(), items=_rows(), encoder=encoder, output=tmp_path / "a", tell=told.append)
+    assert "taking the weights of step 0" in told
+    assert all(torch.equal(v, before[k]) for k, v in encoder.state_dict().items())
+
+
+@pytest.mark.usefixtures("no_export")
 def test_csv_and_tensorboard_logs(patterns: Items, tiny_run: Any, tmp_path: Path) -> None:
     fit(tiny_run('trainer.loggers=["csv", "tensorboard"]'), items=patterns, output=tmp_path / "a")
     logs = tmp_path / "a.run" / "logs"
     with next(logs.rglob("metrics.csv")).open() as file:
         rows = list(csv.DictReader(file))
     steps = [int(row["step"]) for row in rows if row["validation_map_at_r"]]
-    assert steps == [3, 6, 8]
+    assert steps == [0, 3, 6, 8]
     assert [int(row["step"]) for row in rows if row["loss"]] == [2, 4, 6, 8]
     assert list(logs.rglob("events.out.tfevents*"))
 

@@ -92,7 +92,7 @@ def test_only_the_head_learns_and_the_artifact_is_whole(
 ) -> None:
     encoder = _encoder()
     head = encoder.head.weight.clone()  # type: ignore[operator]
-    run = tiny_run("trainer.mode=head")
+    run = tiny_run("trainer.mode=head", "optimizer.learning_rate=0.05", "schedule.steps=30")
     told: list[str] = []
     out = fit(run, items=arrays, encoder=encoder, output=tmp_path / "a", tell=told.append)
     assert not torch.equal(head, encoder.head.weight)  # type: ignore[arg-type]

@@ -102,10 +102,13 @@ class Keeper(Callback):
         trainer.precision_plugin.load_state_dict(self._scaler_state)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the weights if they are the best so far; the first of equals wins."""
+        """Keep the weights if they are the best so far; the last of equals wins.
+
+        Where a small validation set is perfect early, what was trained longer is safer.
+        """
         assert isinstance(pl_module, TrainingModule)
         scores, step = pl_module.scores, pl_module.step
-        if self.best_step < 0 or scores[step] > scores[self.best_step]:
+        if self.best_step < 0 or scores[step] >= scores[self.best_step]:
             self.best_step = step
             if trainer.is_global_zero:
                 save_checkpoint(self._best, pl_module.network.state_dict(), {"step": step})

@@ -124,10 +124,15 @@ def _train(
                 callbacks=[keeper, stopper, progress],
                 num_steps=steps - module.step,
             )
+            data = make_data(plan, training, validation, module)
+            if not module.scores:
+                # What training does to the weights it starts from may be to spoil them.
+                trainer.validate(module, datamodule=data, verbose=False)
             if module.step < steps:
-                trainer.fit(module, datamodule=make_data(plan, training, validation, module))
+                trainer.fit(module, datamodule=data)
     trainer.strategy.barrier()
     keeper.load_best(module)
+    tell(f"taking the weights of step {keeper.best_step}")
     if not trainer.is_global_zero:
         return folder.output
     return _export(plan, folder, module, training, validation, overwrite=overwrite, tell=tell)

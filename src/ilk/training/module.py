@@ -134,14 +134,11 @@ class TrainingModule(LightningModule):
                         module.eval()
         return self
 
-    def on_fit_start(self) -> None:
-        """Bring the average to the device."""
+    def on_train_start(self) -> None:
+        """Start in the mode of the step, with the average on the device."""
+        self.train()
         if self.average is not None:
             self.average.to(self.device)
-
-    def on_train_start(self) -> None:
-        """Start in the mode of the step."""
-        self.train()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set the learning rates and the random numbers of this step."""
@@ -180,6 +177,7 @@ class TrainingModule(LightningModule):
         """Validate the averaged weights, if there are any."""
         self._embedded = []
         if self.average is not None:
+            self.average.to(self.device)
             self._swap.enter_context(self.average.swapped_in(self.network))
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:

@@ -54,11 +54,10 @@ class Progress(Callback):
         """Tell how it went."""
         assert isinstance(pl_module, TrainingModule)
         if self._bar is None and trainer.is_global_zero:
-            left = self._seconds_left(pl_module.step)
-            self._tell(
-                f"step {pl_module.step}/{self._num_steps}  {_facts(pl_module)}  "
-                f"{_duration(left)} left"
-            )
+            line = f"step {pl_module.step}/{self._num_steps}  {_facts(pl_module)}"
+            if pl_module.step:
+                line += f"  {_duration(self._seconds_left(pl_module.step))} left"
+            self._tell(line)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the bar down."""

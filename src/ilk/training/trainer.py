@@ -30,6 +30,8 @@ _EXPECTED = (
     ".*Your `IterableDataset` has `__len__` defined.*",
     # What is frozen is in evaluation mode, and modules set their own mode when training starts.
     ".*in eval mode at the start of training.*",
+    # Each process validates its own share, without a sampler that would repeat items.
+    ".*it is recommended to use a single device.*",
     # An accelerator that is there and was not asked for.
     ".*(GPU|MPS) available but not used.*",
     # Where a cluster's launcher is there and not in use.
