@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 
 from ilk.config import load_run
+from ilk.encoders.module import ModuleEncoder
 from ilk.errors import ConfigError, DataError, PluginError
 from ilk.items import Items
+from ilk.preprocess import Preprocess
 from ilk.training import defaults
 from ilk.training.defaults import DataFacts, EncoderFacts, choose_encoder, look_at, resolve
 from ilk.training.plan import make_plan
@@ -54,6 +57,8 @@ def test_the_head_starts_alone_only_beside_a_pretrained_backbone() -> None:
     assert _resolved().schedule.head_only_epochs == 1.0
     assert _resolved(encoder=SCRATCH).schedule.head_only_epochs == 0.0
     assert _resolved("trainer.mode=head").schedule.head_only_epochs == 0.0
+    bare = replace(RESNET, has_head=False)
+    assert _resolved(encoder=bare).schedule.head_only_epochs == 0.0
     short = _resolved("schedule.steps=10").schedule
     assert 0 < short.head_only_epochs * 47 <= 2.1
 
@@ -154,6 +159,12 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         make_plan(tiny_run(override), patterns)
+
+
+def test_a_head_that_cannot_learn_cannot_learn_alone(patterns: Items, tiny_run: Any) -> None:
+    encoder = ModuleEncoder(nn.Flatten(), Preprocess(size_pixels=16, channels=1), 256)
+    with pytest.raises(ConfigError, match=r"head_only_epochs: .*nothing to train; set it to 0"):
+        make_plan(tiny_run("schedule.head_only_epochs=1.0"), patterns, encoder)
 
 
 def test_too_few_classes_are_refused(patterns: Items, tiny_run: Any) -> None:

@@ -53,6 +53,8 @@ class EncoderFacts:
     is_pretrained: bool
     has_attention: bool
     has_batch_norm: bool
+    has_head: bool = True
+    """Whether the head has weights to learn."""
 
     @staticmethod
     def of(encoder: TrainableEncoder) -> EncoderFacts:
@@ -62,6 +64,7 @@ class EncoderFacts:
             is_pretrained=bool(encoder.pretrained_on),
             has_attention=any("Attention" in type(layer).__name__ for layer in layers),
             has_batch_norm=any(isinstance(layer, _BatchNorm) for layer in layers),
+            has_head=any(True for _ in encoder.head.parameters()),
         )
 
 
@@ -145,8 +148,8 @@ def _resolve_schedule(run: Run, facts: DataFacts, encoder: EncoderFacts) -> Run:
     head_only = schedule.head_only_epochs
     if head_only == "auto":
         share = 0.2 * int(steps) / epoch
-        is_whole = run.trainer.mode == "whole"
-        head_only = round(min(1.0, share), 3) if encoder.is_pretrained and is_whole else 0.0
+        starts_alone = encoder.is_pretrained and encoder.has_head and run.trainer.mode == "whole"
+        head_only = round(min(1.0, share), 3) if starts_alone else 0.0
     every = schedule.validate_every
     if every == "auto":
         every = max(1, math.ceil(int(steps) / 10))

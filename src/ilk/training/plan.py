@@ -147,15 +147,20 @@ def _build_augment(run: Run, encoder: TrainableEncoder) -> tuple[Run, Augment]:
 
 def _refuse_contradictions(run: Run, encoder: TrainableEncoder) -> None:
     is_head = run.trainer.mode == "head"
+    has_head = EncoderFacts.of(encoder).has_head
     if is_head and run.augment.rotations_as_classes:
         raise ConfigError(
             "augment.rotations_as_classes rotates pictures, and with trainer.mode = 'head' the "
             "head sees none; set one of them otherwise"
         )
-    if is_head and not any(True for _ in encoder.head.parameters()):
+    if is_head and not has_head:
         raise ConfigError(
             "trainer.mode = 'head' trains the head alone, and this encoder's head has nothing to "
             "train; give it one, or use mode 'whole'"
+        )
+    if float(run.schedule.head_only_epochs) and not has_head:
+        raise ConfigError(
+            "schedule.head_only_epochs: this encoder's head has nothing to train; set it to 0"
         )
     distorts = run.augment.name != "none" or run.augment.rotations_as_classes
     if encoder.preprocess.modality == "array" and distorts:
