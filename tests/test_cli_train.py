@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 TINY = [
     "encoder.options={width=4, size_pixels=16, embedding_size=8}",
@@ -124,3 +126,21 @@ def test_mistakes_are_one_line(
     assert err.startswith("ilk: ")
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(source: Path, tmp_path: Path) -> None:
+    # Batch norm and distortions are each process's own; without them the weights agree.
+    settings = ["schedule.steps=6", "trainer.freeze_batch_norm=true", "augment.name=none"]
+    settings += ["trainer.accelerator=cpu", "loss.name=normalized_softmax"]
+    words = [word for setting in settings for word in ("--set", setting)]
+    for devices in (1, 2):
+        output = ["--output", f"{devices}", "--set", f"trainer.devices={devices}"]
+        done = subprocess.run(
+            _command(source, *words, *output), **_options(tmp_path), check=False, timeout=300
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("step 6/6") == 1
+    one, two = (load_file(tmp_path / f"{n}" / "weights.safetensors") for n in (1, 2))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-6)

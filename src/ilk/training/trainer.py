@@ -75,16 +75,18 @@ def make_trainer(
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence what Lightning says about things that are as intended, and leave no trace."""
-    loud = logging.getLogger("lightning.pytorch")
-    level = loud.level
+    loud = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loud]
     was_deterministic = torch.are_deterministic_algorithms_enabled()
     warned_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    loud.setLevel(logging.ERROR)
+    for logger in loud:
+        logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         for message in _EXPECTED:
             warnings.filterwarnings("ignore", message)
         try:
             yield
         finally:
-            loud.setLevel(level)
+            for logger, level in zip(loud, levels, strict=True):
+                logger.setLevel(level)
             torch.use_deterministic_algorithms(was_deterministic, warn_only=warned_only)
