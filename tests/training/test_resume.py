@@ -71,7 +71,8 @@ def test_stopped_runs_end_as_if_they_had_never_stopped(
     for folder in (straight, stopped):
         folder.mkdir()
     fit(run, items=patterns, output=straight / "a")
-    stops = [2, 3, 7]  # within a round, at a validation, in the last round
+    # Within a round, at a validation, in the last round; once where starting takes long.
+    stops = [2] if variant == "workers" else [2, 3, 7]
     stop_at(stops)
     for i, step in enumerate(stops):
         torch.rand(i)

@@ -64,6 +64,7 @@ def nested(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return what is stored under `prefix`, without it.
 
     Example:
+        >>> import torch
         >>> nested({"network.weight": torch.ones(1), "loss.w": torch.ones(1)}, "network")
         {'weight': tensor([1.])}
     """
