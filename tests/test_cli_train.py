@@ -73,7 +73,7 @@ def train(
 
 def test_ctrl_c_leaves_something_to_go_on_from(source: Path, tmp_path: Path) -> None:
     arguments = [source, "--output", "a", "--set", "schedule.steps=1000000"]
-    arguments += ["--set", "data.cache_mib=0"]  # with workers, which get the signal too
+    arguments += ["--set", "data.cache_mib=0"]  # with threads that read ahead
     process = subprocess.Popen(_command(*arguments), **_options(tmp_path), start_new_session=True)
     log = tmp_path / "a.run" / "logs" / "csv" / "from_step_0"
     deadline = time.monotonic() + 60

@@ -33,19 +33,19 @@ def _spoil(items: Items, position: int) -> None:
     path.write_bytes(b"no picture")
 
 
-def _load(items: Items, limit: int, workers: int, on_unreadable: str = "stop") -> Contents:
+def _load(items: Items, limit: int, threads: int, on_unreadable: str = "stop") -> Contents:
     return load_contents(
         items,
         PREPROCESS,
         limit_bytes=limit,
         on_unreadable=on_unreadable,  # type: ignore[arg-type]
-        num_workers=workers,
+        num_threads=threads,
     )
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_memory_and_workers_give_the_same_batches(pictures: Items, workers: int) -> None:
-    memory, disk = _load(pictures, 6 * 64, 0), _load(pictures, 6 * 64 - 1, workers)
+@pytest.mark.parametrize("threads", [0, 3])
+def test_memory_and_threads_give_the_same_batches(pictures: Items, threads: int) -> None:
+    memory, disk = _load(pictures, 6 * 64, 0), _load(pictures, 6 * 64 - 1, threads)
     assert isinstance(memory, InMemory)
     assert isinstance(disk, OnDisk)
     assert (memory.num_bytes, disk.num_bytes) == (6 * 64, 0)
@@ -73,12 +73,12 @@ def test_skipping_in_memory_removes_the_item_and_lists_it(pictures: Items) -> No
     assert [problem.name for problem in loaded.items.problems] == ["3.png"]
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("threads", [0, 3])
 def test_skipping_on_disk_leaves_it_out_of_batches_and_lists_it_once(
-    pictures: Items, workers: int
+    pictures: Items, threads: int
 ) -> None:
     _spoil(pictures, 3)
-    loaded = _load(pictures, 0, workers, "skip")
+    loaded = _load(pictures, 0, threads, "skip")
     source = loaded.batches(BATCHES)
     for _ in range(2):
         found = [positions.tolist() for _, positions in source]

@@ -101,7 +101,7 @@ def test_what_was_set_stays() -> None:
         "augment.name=none",
         "loss.options.margin=0.7",
         "trainer.precision=float16",
-        "data.num_workers=0",
+        "data.num_threads=0",
     ]
     run, wanted = _resolved(*overrides), load_run(overrides=overrides)
     assert run.optimizer.learning_rate == wanted.optimizer.learning_rate
@@ -111,7 +111,7 @@ def test_what_was_set_stays() -> None:
     assert run.augment.name == "none"
     assert run.loss.options == {"margin": 0.7}
     assert run.trainer.precision == "float16"
-    assert run.data.num_workers == 0
+    assert run.data.num_threads == 0
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ _RANGES: dict[str, tuple[int, bool, float]] = {
     "seed": _ZERO_OR_MORE,
     "data.validation_fraction": (0, False, 1),
     "data.cache_mib": _ZERO_OR_MORE,
-    "data.num_workers": _ZERO_OR_MORE,
+    "data.num_threads": _ZERO_OR_MORE,
     "batch.classes": (2, True, math.inf),
     "batch.items_per_class": _ABOVE_ZERO,
     "optimizer.learning_rate": _ABOVE_ZERO,

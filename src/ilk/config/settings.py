@@ -43,9 +43,9 @@ class Data:
     validation_by: Literal["class", "parent"] = "class"
     """"parent" keeps classes together whose labels agree up to the last "/"."""
     cache_mib: int = 2048
-    """Largest decoded data set to keep in memory, in MiB; a larger one is read by workers."""
-    num_workers: int | Auto = "auto"
-    """Processes that read a data set which does not fit in memory."""
+    """Largest decoded data set to keep in memory, in MiB; a larger one is read as needed."""
+    num_threads: int | Auto = "auto"
+    """That read a data set which does not fit in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)

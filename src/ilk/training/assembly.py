@@ -58,7 +58,7 @@ def load_parts(plan: Plan, tell: Callable[[str], None]) -> tuple[Contents, Conte
                 _enlarged(plan) if part == "training" else preprocess,
                 limit_bytes=left,
                 on_unreadable=run.data.on_unreadable,
-                num_workers=int(run.data.num_workers),
+                num_threads=int(run.data.num_threads),
             )
         left -= loaded.num_bytes
         contents.append(loaded)

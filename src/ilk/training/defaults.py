@@ -168,12 +168,12 @@ def _resolve_hardware(run: Run) -> Run:
     if precision == "auto":
         is_head = run.trainer.mode == "head"
         precision = "float32" if is_head else choose_precision(accelerator)
-    num_workers = run.data.num_workers
-    if num_workers == "auto":
-        num_workers = max(1, (os.cpu_count() or 1) - 1)
+    num_threads = run.data.num_threads
+    if num_threads == "auto":
+        num_threads = os.cpu_count() or 1
     return replace(
         run,
-        data=replace(run.data, num_workers=num_workers),
+        data=replace(run.data, num_threads=num_threads),
         trainer=replace(run.trainer, accelerator=accelerator, precision=precision),
     )
 

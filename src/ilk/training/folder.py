@@ -14,7 +14,7 @@ __all__ = ["RunFolder"]
 _MAY_DIFFER = (
     "data.source",
     "data.cache_mib",
-    "data.num_workers",
+    "data.num_threads",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.strategy",

@@ -1,4 +1,4 @@
-"""Decoded items: all of them in memory where they fit, else read by workers as they are needed.
+"""Decoded items: all of them in memory where they fit, else read by threads as they are needed.
 
 Shapes: N items, S size of a frame in pixels, C channels.
 """
@@ -6,16 +6,15 @@ Shapes: N items, S size of a frame in pixels, C channels.
 from __future__ import annotations
 
 import os
-import signal
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, final
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Literal, final
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from ilk.errors import DataError, InvalidInput, UnreadableItem
 from ilk.items import Item, Items, Problem
@@ -24,6 +23,8 @@ from ilk.preprocess import Preprocess
 __all__ = ["Contents", "InMemory", "OnDisk", "load_contents"]
 
 OnUnreadable = Literal["stop", "skip"]
+
+_NUM_BATCHES_AHEAD = 4
 
 
 class Contents(ABC):
@@ -61,7 +62,7 @@ class InMemory(Contents):
 
 @final
 class OnDisk(Contents):
-    """Contents that worker processes read when they are needed."""
+    """Contents that threads read when they are needed; Pillow lets them run side by side."""
 
     def __init__(
         self,
@@ -69,30 +70,18 @@ class OnDisk(Contents):
         preprocess: Preprocess,
         *,
         on_unreadable: OnUnreadable = "stop",
-        num_workers: int = 0,
+        num_threads: int = 0,
     ) -> None:
         self.items = items
         self.num_bytes = 0
         self._found: dict[int, Problem] = {}
-        self._dataset = _Reading(items.items, preprocess)
+        self._reading = _Reading(items.items, preprocess)
         self._on_unreadable = on_unreadable
-        self._num_workers = num_workers
+        self._num_threads = num_threads
 
     def batches(self, positions: Iterable[list[int]]) -> Iterable[tuple[Tensor, Tensor]]:
-        """Return what is read at these positions, batch by batch."""
-        has_workers = self._num_workers > 0
-        loader: DataLoader[Any] = DataLoader(
-            self._dataset,
-            batch_sampler=_Positions(positions),
-            num_workers=self._num_workers,
-            collate_fn=list,
-            persistent_workers=has_workers,
-            prefetch_factor=4 if has_workers else None,
-            worker_init_fn=_leave_signals_to_main,
-            # Only seeds the workers, which draw nothing, but would move the global random state.
-            generator=torch.Generator(),
-        )
-        return _Read(loader, self)
+        """Return what is read at these positions, batch by batch, a few batches ahead."""
+        return _Read(self, positions, self._reading, self._num_threads)
 
     def accept(self, read: Sequence[tuple[int, np.ndarray | str]]) -> tuple[Tensor, Tensor]:
         """Make a batch of what was read, without what could not be.
@@ -125,7 +114,7 @@ def load_contents(
     *,
     limit_bytes: int,
     on_unreadable: OnUnreadable = "stop",
-    num_workers: int = 0,
+    num_threads: int = 0,
 ) -> Contents:
     """Decode items into memory if they fit, or prepare to read them by and by.
 
@@ -135,7 +124,7 @@ def load_contents(
         limit_bytes: Largest size of all frames together to hold in memory.
         on_unreadable: Whether an item that cannot be decoded stops, or is skipped and listed in
             the problems of `Contents.items`.
-        num_workers: Processes that read what does not fit.
+        num_threads: That read what does not fit; 0 reads in the calling thread.
 
     Raises:
         UnreadableItem: An item cannot be decoded, and that should stop.
@@ -143,7 +132,7 @@ def load_contents(
     """
     size = _bytes_per_item(items, preprocess)
     if size * len(items) > limit_bytes:
-        return OnDisk(items, preprocess, on_unreadable=on_unreadable, num_workers=num_workers)
+        return OnDisk(items, preprocess, on_unreadable=on_unreadable, num_threads=num_threads)
     rows, kept, problems = _decode_all(items, preprocess, on_unreadable)
     kept_items = Items(tuple(kept), (*items.problems, *problems), items.origin)
     return InMemory(torch.from_numpy(rows), kept_items)
@@ -167,7 +156,7 @@ def _decode_all(
     problems: list[Problem] = []
     reading = _Reading(items.items, preprocess)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for position, content in pool.map(reading.__getitem__, range(len(items))):
+        for position, content in pool.map(reading, range(len(items))):
             item = items.items[position]
             if isinstance(content, str):
                 if on_unreadable == "stop":
@@ -189,43 +178,24 @@ def _decode_all(
     return rows[: len(kept)], kept, problems
 
 
-def _leave_signals_to_main(worker: int) -> None:
-    """Keep reading on Ctrl-C, which reaches workers too; the main process decides when to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def _stopped(reason: str) -> str:
     return f"{reason}; repair or remove it, or train without it: --set data.on_unreadable=skip"
 
 
 @final
-class _Reading(Dataset[tuple[int, "np.ndarray | str"]]):
-    """Reads an item, or says why it cannot be read; an error would lose its words on the way."""
+class _Reading:
+    """Reads an item, or says why it cannot be read."""
 
     def __init__(self, items: Sequence[Item], preprocess: Preprocess) -> None:
         self._items = items
         self._preprocess = preprocess
 
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __getitem__(self, position: int) -> tuple[int, np.ndarray | str]:
+    def __call__(self, position: int) -> tuple[int, np.ndarray | str]:
         item = self._items[position]
         try:
             return position, self._preprocess.load(item)
         except (UnreadableItem, OSError) as error:
             return position, str(error)
-
-
-@final
-class _Positions:
-    """A batch sampler of unknown length, whatever is behind it."""
-
-    def __init__(self, positions: Iterable[list[int]]) -> None:
-        self._positions = positions
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self._positions)
 
 
 @final
@@ -244,12 +214,33 @@ class _Rows:
 
 @final
 class _Read:
-    """Batches of what workers have read."""
+    """Batches that are read while earlier ones are in use."""
 
-    def __init__(self, loader: Iterable[Any], contents: OnDisk) -> None:
-        self._loader = loader
+    def __init__(
+        self,
+        contents: OnDisk,
+        positions: Iterable[list[int]],
+        reading: _Reading,
+        num_threads: int,
+    ) -> None:
         self._contents = contents
+        self._positions = positions
+        self._reading = reading
+        self._num_threads = num_threads
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for read in self._loader:
-            yield self._contents.accept(read)
+        if not self._num_threads:
+            for batch in self._positions:
+                yield self._contents.accept([self._reading(position) for position in batch])
+            return
+        pool = ThreadPoolExecutor(self._num_threads, "ilk-read")
+        waiting: deque[list[Future[tuple[int, np.ndarray | str]]]] = deque()
+        try:
+            for batch in self._positions:
+                waiting.append([pool.submit(self._reading, position) for position in batch])
+                if len(waiting) > _NUM_BATCHES_AHEAD:
+                    yield self._contents.accept([read.result() for read in waiting.popleft()])
+            for reads in waiting:
+                yield self._contents.accept([read.result() for read in reads])
+        finally:
+            pool.shutdown(cancel_futures=True)
