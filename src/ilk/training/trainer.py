@@ -22,23 +22,16 @@ _PRECISIONS: dict[str, Any] = {
     "float16": "16-mixed",
 }
 _EXPECTED = (
-    # We have no need of workers where everything is in memory.
-    ".*does not have many workers.*",
-    # A round ends where a validation comes, whatever the logging interval is.
-    ".*The number of training batches.*is smaller than the logging interval.*",
-    # Batches come from an iterable of unknown length on purpose.
-    ".*Your `IterableDataset` has `__len__` defined.*",
     # What is frozen is in evaluation mode, and modules set their own mode when training starts.
     ".*in eval mode at the start of training.*",
     # Each process validates its own share, without a sampler that would repeat items.
     ".*it is recommended to use a single device.*",
     # An accelerator that is there and was not asked for.
     ".*(GPU|MPS) available but not used.*",
-    # Where a cluster's launcher is there and not in use.
+    # A cluster's launcher that is there and not in use.
     ".*srun.*",
     # Lightning itself uses what torch is about to drop.
     ".*isinstance.*LeafSpec.*",
-    ".*is a deprecated alias for.*",
 )
 
 
