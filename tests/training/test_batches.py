@@ -31,6 +31,16 @@ def test_the_batch_of_a_step_is_the_same_wherever_a_run_started(step: int) -> No
     assert _all_from(step) == _all_from(0)[step:]
 
 
+def test_the_batches_are_those_of_the_samplers_epochs() -> None:
+    ids = np.repeat(np.arange(5), 3)
+    sampler = BalancedBatchSampler(ids, classes_per_batch=2, items_per_class=2)
+    wanted = []
+    for epoch in range(6):
+        sampler.set_epoch(epoch)
+        wanted += list(sampler)
+    assert _all_from(0) == wanted[:23]
+
+
 def test_nothing_is_left_after_the_last_step() -> None:
     assert list(_rounds([23])) == []
 

@@ -120,6 +120,7 @@ def test_the_head_learns_alone_first(patterns: Any, tiny_run: Any) -> None:
     backbone, head = _state(case.encoder.backbone), _state(case.encoder.head)
     case.train(num_steps=4)
     assert all(torch.equal(v, backbone[k]) for k, v in _state(case.encoder.backbone).items())
+    assert all(p.grad is None for p in case.encoder.backbone.parameters())
     assert not torch.equal(_state(case.encoder.head)["project.weight"], head["project.weight"])
     case.train(num_steps=3)
     assert not all(torch.equal(v, backbone[k]) for k, v in _state(case.encoder.backbone).items())
