@@ -1,0 +1,59 @@
+"""`ilk reproduce`: run a published protocol from data in a folder."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+__all__ = ["reproduce"]
+
+
+@click.group()
+def reproduce() -> None:
+    """Run a published protocol from data in a folder."""
+
+
+@reproduce.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The folder that holds images_background or images_background.zip.",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("runs/omniglot"),
+    show_default=True,
+)
+@click.option("--seed", default=0, show_default=True, help="Decides every draw.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
+def omniglot(data: Path, output: Path, seed: int, overrides: tuple[str, ...]) -> None:
+    """Learn twenty alphabets, recognise characters of the ten that are held out."""
+    from ilk.reproduce import reproduce_omniglot
+
+    started = time.perf_counter()
+    outcome, few, many = reproduce_omniglot(
+        data,
+        output,
+        seed=seed,
+        overrides=overrides,
+        tell=click.echo,
+        show_bar=sys.stderr.isatty(),
+    )
+    click.echo("")
+    for name in ("recall_at_1", "map_at_r", "rank_1", "auroc", "fnir_at_fpir_0.01"):
+        figure = outcome.evaluation.figure(name)
+        if figure.value is None:
+            click.echo(f"{name:20} -      {figure.note}")
+        else:
+            click.echo(f"{name:20} {figure.value:.4f}  ({figure.low:.4f} to {figure.high:.4f})")
+    for shots in (few, many):
+        name = f"one-shot error, {shots.num_trials:,} trials"
+        click.echo(f"{name} {shots.error:.2%}  ({shots.low:.2%} to {shots.high:.2%})")
+    for alphabet, error in sorted(many.per_alphabet.items()):
+        click.echo(f"  {alphabet:45} {error:.2%}")
+    click.echo(f"\nlook at {outcome.page}; took {time.perf_counter() - started:.0f} s")
