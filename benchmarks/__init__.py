@@ -1,1 +1,1 @@
-"""Speed and memory as ratios against a named peer in one run; `python -m benchmarks` runs them all."""
+"""Speed and memory as ratios against a named peer; `python -m benchmarks` runs them all."""

@@ -21,7 +21,8 @@ def processor() -> str:
 def main(questions: list[str]) -> int:
     """Run the named benchmarks, or all; return 1 if one of them failed."""
     started = datetime.now(UTC)
-    head = f"{started:%Y-%m-%d}, {os.cpu_count()} cores of {processor()}, Python {platform.python_version()}\n"
+    machine = f"{os.cpu_count()} cores of {processor()}, Python {platform.python_version()}"
+    head = f"{started:%Y-%m-%d}, {machine}\n"
     results = Path(__file__).parent / "results"
     results.mkdir(exist_ok=True)
     failed = 0

@@ -32,24 +32,28 @@ def demo(output: Path, seed: int, overrides: tuple[str, ...]) -> None:
     from ilk.demo import demo as run_demo
 
     started = time.perf_counter()
-    outcome, counted = run_demo(
+    outcome = run_demo(
         output, seed=seed, overrides=overrides, tell=click.echo, show_bar=sys.stderr.isatty()
     )
     click.echo("")
     for name in ("recall_at_1", "map_at_r", "rank_1", "auroc"):
         figure = outcome.evaluation.figure(name)
         click.echo(f"{name:12} {figure.value:.3f}  ({figure.low:.3f} to {figure.high:.3f})")
+    found = outcome.evaluation
+    missed = found.figure(f"fnir_at_fpir_{TARGET_FPIR:g}")
+    named = found.figure(f"fpir_at_target_{TARGET_FPIR:g}")
     click.echo(
-        f"\n{counted.num_enrolled} characters that training never saw are enrolled with 5 examples "
-        f"each; at most {TARGET_FPIR:.0%} of strangers may get a name.\n"
-        f"  {counted.num_mated:5,} pictures of enrolled characters: "
-        f"{counted.right / counted.num_mated:.1%} named rightly, "
-        f"{counted.wrong / counted.num_mated:.1%} wrongly, "
-        f"{counted.unknown / counted.num_mated:.1%} unknown\n"
-        f"  {counted.num_strangers:5,} pictures of strangers: "
-        f"{counted.named / counted.num_strangers:.1%} got a name, "
-        f"{1 - counted.named / counted.num_strangers:.1%} unknown"
+        f"\n{found.counts['enrolled_classes']} of these characters are enrolled with 5 examples "
+        f"each; at most {TARGET_FPIR:.0%} of strangers may get a name:"
     )
+    if missed.value is None or named.value is None:
+        click.echo(f"  {missed.note}")
+    else:
+        click.echo(
+            f"  {1 - missed.value:6.1%} of pictures of enrolled characters are named rightly\n"
+            f"  {named.value:6.1%} of pictures of strangers are named, by thresholds chosen on "
+            "other strangers"
+        )
     click.echo(f"\nlook at {outcome.page}\n        {output / 'decisions.png'}")
     click.echo(f"next:   ilk evaluate {output / 'encoder.ilk'} FOLDER-OF-YOUR-OWN-CLASSES")
     click.echo(f"took {time.perf_counter() - started:.0f} s")
