@@ -15,6 +15,14 @@ in one line and exits with 1; nothing else of ilk's own reaches a user as a trac
     │   ├── DamagedArtifact                   a file is missing or its hash is wrong
     │   ├── ForeignArtifact                   the folder is not an ilk artifact
     │   └── NewerArtifact                     written by a newer version of ilk
+    ├── GalleryError                          a gallery cannot do what was asked
+    │   ├── ForeignGallery                    there is no ilk gallery at that place
+    │   ├── DamagedGallery                    a file of the gallery is broken
+    │   ├── NewerGallery                      written by a newer version of ilk
+    │   ├── WrongEncoder                      made with another encoder or distance
+    │   ├── NotCalibrated                     there is no threshold to decide with
+    │   ├── NoSuchClass                       the gallery has no class of that label
+    │   └── UndoConflict                      a later change stands in the way of an undo
     ├── TrainingDiverged                      the loss is not a finite number any more
     ├── TrainingStopped                       a person or the system asked training to stop
     ├── MissingWeights                        pretrained weights are not on this machine
@@ -29,19 +37,27 @@ __all__ = [
     "ClassOverlap",
     "ConfigError",
     "DamagedArtifact",
+    "DamagedGallery",
     "DataError",
     "ForeignArtifact",
+    "ForeignGallery",
+    "GalleryError",
     "IlkError",
     "InvalidInput",
     "MissingExtra",
     "MissingWeights",
     "NewerArtifact",
+    "NewerGallery",
     "NoSignal",
+    "NoSuchClass",
+    "NotCalibrated",
     "NotEnoughTrials",
     "PluginError",
     "TrainingDiverged",
     "TrainingStopped",
+    "UndoConflict",
     "UnreadableItem",
+    "WrongEncoder",
 ]
 
 
@@ -91,6 +107,38 @@ class ForeignArtifact(ArtifactError):
 
 class NewerArtifact(ArtifactError):
     """The artifact was written by a newer version of ilk."""
+
+
+class GalleryError(IlkError):
+    """A gallery cannot do what was asked; nothing in it was changed."""
+
+
+class ForeignGallery(GalleryError):
+    """There is no ilk gallery at that place."""
+
+
+class DamagedGallery(GalleryError):
+    """A file of the gallery is broken; the message says which, and what can be saved."""
+
+
+class NewerGallery(GalleryError):
+    """The gallery was written by a newer version of ilk."""
+
+
+class WrongEncoder(GalleryError):
+    """What was given was made with another encoder or distance than the gallery is bound to."""
+
+
+class NotCalibrated(GalleryError):
+    """The gallery has no threshold to decide with."""
+
+
+class NoSuchClass(GalleryError):
+    """The gallery has no class of that label; the message names the nearest."""
+
+
+class UndoConflict(GalleryError):
+    """A later change stands in the way of an undo; the message names it."""
 
 
 class TrainingDiverged(IlkError):

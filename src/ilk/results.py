@@ -1,0 +1,79 @@
+"""What a gallery answers: frozen objects with the evidence behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+from ilk.thresholds import Threshold
+
+__all__ = ["Candidate", "Decision", "Enrollment", "Identification", "Verification"]
+
+Decision = Literal["identified", "ambiguous", "unknown", "not_assessable"]
+
+
+@final
+@dataclass(frozen=True)
+class Candidate:
+    """One class near a probe."""
+
+    label: str
+    distance: float
+    """Of the class: of its closest template."""
+    exemplars: tuple[int, ...]
+    """Ids of the exemplars behind that template."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Identification:
+    """The answer about one probe, or about several probes of one thing."""
+
+    decision: Decision
+    label: str | None
+    """The name, if the decision is "identified"; else None."""
+    reason: str
+    """The decision in words."""
+    candidates: tuple[Candidate, ...] = ()
+    """The closest classes, closest first, whatever the decision."""
+    threshold: Threshold | None = None
+    """What was accepted, and where that comes from; None where nothing was compared."""
+    p_value: float | None = None
+    """The conformal p-value of "this is a stranger": small speaks against it."""
+    name: str = ""
+    """What the probe is called."""
+
+    @property
+    def distance(self) -> float | None:
+        """Of the closest class."""
+        return self.candidates[0].distance if self.candidates else None
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """The answer to "is this probe of that class?"."""
+
+    label: str
+    is_accepted: bool
+    reason: str
+    distance: float | None = None
+    """Of the class; None if the probe was not assessable."""
+    exemplars: tuple[int, ...] = ()
+    threshold: Threshold | None = None
+    p_value: float | None = None
+    name: str = ""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Enrollment:
+    """What became of one item that was to be enrolled."""
+
+    name: str
+    label: str
+    is_enrolled: bool
+    exemplar_id: int | None = None
+    """Of the new exemplar, or of the one that holds the same bytes already."""
+    reason: str = ""
+    """Why not, or a warning of the guard."""
