@@ -1,8 +1,8 @@
-"""The distance of a class: of its closest template. Evaluation, calibration and identification ask here.
+"""The distance of a class: of its closest template, for all who ask.
 
-A row of a searcher is a template of a class, or it bars: a "not" row says what its class is not, an
-"ignore" row what no class is. A class is ruled out for a probe if a row that bars it is at most as far
-as the class.
+A row of a searcher is a template of a class, or it bars: a "not" row says what its class is not,
+an "ignore" row what no class is. A class is ruled out for a probe if a row that bars it is at most
+as far as the class.
 
 Shapes: Q probes, N rows, m classes per probe.
 """
@@ -28,7 +28,7 @@ _NUM_FIRST = 16
 @final
 @dataclass(frozen=True, eq=False)
 class ClosestClasses:
-    """The m closest classes of each probe, closest first; classes at the same distance by row id."""
+    """The m closest classes of each probe, closest first; at the same distance by row id."""
 
     class_ids: np.ndarray
     """(Q, m) int64; -1 where there is no further class."""

@@ -1,7 +1,7 @@
 """Searcher (Protocol): the rows closest to a probe. Derived from a store, and disposable.
 
-Every searcher gives the answers of `ScanSearcher`, the reference: whatever ranks the rows first, the
-distances of those that are left are computed by the distance itself, row by row, in float64.
+Every searcher gives the answers of `ScanSearcher`, the reference: whatever ranks the rows first,
+the distances of those that are left are computed by the distance itself, row by row, in float64.
 
 Shapes: Q probes, N rows, k neighbors, D embedding size.
 """
@@ -38,7 +38,7 @@ class Searcher(Protocol):
         """Return N."""
 
     def put(self, ids: np.ndarray, embeddings: np.ndarray) -> None:
-        """Add rows, or replace those whose id is there. ids (M,) int64, embeddings (M, D) float32."""
+        """Add rows, or replace those whose id is there: ids (M,) int64, embeddings (M, D)."""
 
     def drop(self, ids: np.ndarray) -> None:
         """Take rows out; ids that are not there are no error."""

@@ -1,9 +1,9 @@
 """Store (Protocol): the truth of a gallery. What a call wrote is durable when it returns.
 
-A store keeps rows and a log, and knows nothing of distances. Every change is one transaction and one
-row of the append-only log; the log keeps, for every field that changed, the value before and after,
-so any change can be turned around by another. Rows are never deleted by a change: they cease to be
-live. Only `Store.erase` deletes, from the rows and from the log.
+A store keeps rows and a log, and knows nothing of distances. Every change is one transaction and
+one row of the append-only log; the log keeps, for every field that changed, the value before and
+after, so any change can be turned around by another. Rows are never deleted by a change: they cease
+to be live. Only `Store.erase` deletes, from the rows and from the log.
 
 Shapes: N rows, D embedding size.
 """
@@ -167,7 +167,7 @@ class ChangeRow:
     time: str
     actor: str
     action: str
-    """"enroll", "remove", "rename", "merge", "split", "reassign", "undo", "erase", "calibrate" ..."""
+    """One word: enroll, remove, rename, merge, split, reassign, undo, erase, calibrate."""
     call: str
     """Changes of one call or command share it."""
     undoes: int | None
@@ -327,8 +327,7 @@ class Store(Protocol):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What the gallery was made with and is bound to; it never changes: uuid, format version,
-        embedding size, distance settings, fingerprints, time."""
+        """What the gallery was made with and is bound to; it never changes."""
 
     def version(self) -> Any:
         """Return what differs whenever anything was committed since, by anyone; microseconds."""
