@@ -68,9 +68,22 @@ class Members:
         self._count(ids, -1)
         self._class[ids], self._role[ids] = -1, -1
 
+    def knows(self, ids: np.ndarray) -> np.ndarray:
+        """Return those of the ids that are there."""
+        ids = ids[ids < len(self._class)]
+        return ids[self._role[ids] >= EXEMPLAR]
+
     def class_of(self, ids: np.ndarray) -> np.ndarray:
         """Return the class id of each row, -1 for none."""
         return self._class[ids]
+
+    def rows_of(self, class_id: int, role: int = EXEMPLAR) -> np.ndarray:
+        """Return the ids, ascending, of the rows of a class that have a role."""
+        return np.flatnonzero((self._class == class_id) & (self._role == role))
+
+    def barring(self) -> np.ndarray:
+        """Return the ids, ascending, of the rows that bar."""
+        return np.flatnonzero(self._role > EXEMPLAR)
 
     def role_of(self, ids: np.ndarray) -> np.ndarray:
         """Return the role of each row."""
