@@ -81,6 +81,10 @@ class Members:
         """Return the ids, ascending, of the rows of a class that have a role."""
         return np.flatnonzero((self._class == class_id) & (self._role == role))
 
+    def all(self) -> np.ndarray:
+        """Return all ids, ascending."""
+        return np.flatnonzero(self._role >= EXEMPLAR)
+
     def barring(self) -> np.ndarray:
         """Return the ids, ascending, of the rows that bar."""
         return np.flatnonzero(self._role > EXEMPLAR)
