@@ -47,3 +47,15 @@ class Threshold:
     """How many classes were enrolled when it was chosen."""
     fingerprint: str = ""
     """Of the encoder whose embeddings it is for."""
+    num_named: int | None = None
+    """How many of those trials it names; None where that was not kept."""
+    interval: tuple[float, float] | None = None
+    """Of the rate that was measured, num_named / num_trials: at 95 %, exact, clustered by class."""
+    num_classes: int | None = None
+    """How many classes the non-mated probes are of; None where that was not kept."""
+
+    def __post_init__(self) -> None:
+        """Take the interval as JSON gives it back, too."""
+        if self.interval is not None:
+            low, high = self.interval
+            object.__setattr__(self, "interval", (float(low), float(high)))

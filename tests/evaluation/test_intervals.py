@@ -2,49 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from ilk.errors import InvalidInput
-from ilk.evaluation.intervals import ClassBootstrap, clopper_pearson
-
-
-def upper_tail(hits: int, trials: int, p: float) -> float:
-    """P(X >= hits), X binomial."""
-    return sum(
-        math.comb(trials, k) * p**k * (1 - p) ** (trials - k) for k in range(hits, trials + 1)
-    )
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.integers(1, 120), st.data())
-def test_clopper_pearson_inverts_the_binomial_tails(trials: int, data: st.DataObject) -> None:
-    hits = data.draw(st.integers(0, trials))
-    low, high = clopper_pearson(hits, trials)
-    assert low <= hits / trials <= high
-    if hits:
-        assert upper_tail(hits, trials, low) == pytest.approx(0.025, rel=1e-6)
-    if hits < trials:
-        assert 1 - upper_tail(hits + 1, trials, high) == pytest.approx(0.025, rel=1e-6)
-
-
-@pytest.mark.parametrize(("hits", "trials"), [(0, 10_000), (100, 10_000), (59_999, 60_000)])
-def test_clopper_pearson_stands_large_counts(hits: int, trials: int) -> None:
-    low, high = clopper_pearson(hits, trials)
-    rate = hits / trials
-    reach = 6 * max(rate * (1 - rate), 1 / trials) ** 0.5 / trials**0.5
-    assert rate - reach < low <= rate <= high < rate + reach
-    assert high == pytest.approx(1 - clopper_pearson(trials - hits, trials)[0], abs=1e-12)
-
-
-def test_clopper_pearson_refuses_nothing_and_nonsense() -> None:
-    for hits, trials in ((0, 0), (3, 2), (-1, 5)):
-        with pytest.raises(InvalidInput, match="expected 0 <= hits <= trials"):
-            clopper_pearson(hits, trials)
+from ilk.evaluation.intervals import ClassBootstrap
 
 
 def test_classes_are_drawn_not_items() -> None:

@@ -1,4 +1,4 @@
-"""Intervals: the bootstrap by class, and the exact one of a share.
+"""Intervals: the bootstrap by class.
 
 Items of a class resemble each other, so ten items of one class carry less than ten items of ten
 classes. What is drawn again, with replacement, is therefore whole classes; every figure of an
@@ -9,16 +9,14 @@ Shapes: N items, C classes, B draws of the bootstrap, b draws at once.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import final
 
 import numpy as np
 
-from ilk.errors import InvalidInput
 from ilk.evaluation.figures import Figure
 
-__all__ = ["FEW_CLASSES", "ClassBootstrap", "clopper_pearson"]
+__all__ = ["FEW_CLASSES", "ClassBootstrap"]
 
 FEW_CLASSES = 5
 """With fewer classes than this a bootstrap by class says little."""
@@ -130,70 +128,6 @@ class ClassBootstrap:
         ids = class_ids[counts]
         total = np.bincount(ids, values[counts], minlength=self.num_classes)
         return total, np.bincount(ids, minlength=self.num_classes).astype(np.float64)
-
-
-def clopper_pearson(num_hits: int, num_trials: int, level: float = _LEVEL) -> tuple[float, float]:
-    """Return the exact interval of a share: it holds the true one with chance at least `level`.
-
-    It takes the trials as independent. Source: Clopper and Pearson, Biometrika 26 (1934).
-
-    Raises:
-        InvalidInput: There are no trials, or fewer trials than hits.
-
-    Example:
-        No hit in 298 trials shows a rate below 1.24 %:
-
-        >>> low, high = clopper_pearson(0, 298)
-        >>> low, round(high, 4)
-        (0.0, 0.0123)
-    """
-    if not 0 <= num_hits <= num_trials or not num_trials:
-        raise InvalidInput(
-            f"expected 0 <= hits <= trials and a trial, got {num_hits} of {num_trials}"
-        )
-    tail = (1 - level) / 2
-    low, high = 0.0, 1.0
-    if num_hits:
-        low = _root(lambda p: _beta_share(num_hits, num_trials - num_hits + 1, p) - tail)
-    if num_hits < num_trials:
-        high = _root(lambda p: _beta_share(num_hits + 1, num_trials - num_hits, p) - (1 - tail))
-    return low, high
-
-
-def _root(rising: Callable[[float], float]) -> float:
-    low, high = 0.0, 1.0
-    for _ in range(80):
-        middle = (low + high) / 2
-        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
-    return (low + high) / 2
-
-
-def _beta_share(a: int, b: int, x: float) -> float:
-    """Return the regularized incomplete beta function I_x(a, b), by its continued fraction.
-
-    Source: Press et al., Numerical Recipes (2007), section 6.4, with Lentz's method.
-    """
-    if x <= 0 or x >= 1:
-        return float(x >= 1)
-    if x > (a + 1) / (a + b + 2):
-        return 1 - _beta_share(b, a, 1 - x)
-    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
-    front = math.exp(log_front + a * math.log(x) + b * math.log1p(-x)) / a
-    tiny = 1e-300
-    c, d = 1.0, 1 / ((1 - (a + b) * x / (a + 1)) or tiny)
-    fraction = d
-    for m in range(1, 100_000):
-        before = fraction
-        for step in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
-            d = 1 / ((1 + step * d) or tiny)
-            c = (1 + step / c) or tiny
-            fraction *= c * d
-        if abs(fraction - before) <= 1e-15 * abs(fraction):
-            break
-    return front * fraction
 
 
 def _joined(*notes: str) -> str:

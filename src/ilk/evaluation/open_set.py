@@ -16,7 +16,7 @@ from typing import final
 
 import numpy as np
 
-from ilk.calibration import limit_for_fpir
+from ilk.calibration import clopper_pearson, limit_for_fpir
 from ilk.distances import Distance
 from ilk.errors import InvalidInput, NotEnoughTrials
 from ilk.evaluation.figures import Curve, Figure, OpenSetTrial
@@ -30,7 +30,7 @@ from ilk.evaluation.identification import (
     halves_limits,
     misses,
 )
-from ilk.evaluation.intervals import ClassBootstrap, clopper_pearson
+from ilk.evaluation.intervals import ClassBootstrap
 from ilk.evaluation.protocol import Draw, draw_protocol
 from ilk.evaluation.settings import EvaluationSettings
 from ilk.thresholds import Threshold, within

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ilk.calibration import limit_for_fpir, trials_needed
+from ilk.calibration import combine_p_values, limit_for_fpir, p_value, trials_needed
 from ilk.errors import InvalidInput, NotEnoughTrials
 from ilk.thresholds import within
 
@@ -90,3 +90,70 @@ def test_the_next_stranger_is_named_at_most_at_the_target_rate(
     exact = math.floor(target * (num_trials + 1) + 1e-9) / (num_trials + 1)
     assert exact <= target
     assert abs(rates.mean() - exact) < 4 * rates.std() / num_runs**0.5
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0, np.inf]), min_size=1, max_size=120),
+    st.sampled_from([0.5, 0.3, 0.2, 0.1, 0.07, 0.05, 0.01]),
+    st.floats(0, 1.2) | st.sampled_from([0.1, 0.25, 0.5, 1.0]),
+)
+def test_a_p_value_is_at_most_the_target_exactly_within_the_limit(
+    distances: list[float], target: float, asked: float
+) -> None:
+    closest = np.array(distances)
+    if len(closest) < trials_needed(target):
+        assert p_value(np.sort(closest), asked) > target  # the smallest there is would not do
+        return
+    limit = limit_for_fpir(closest, target)
+    assert (p_value(np.sort(closest), asked) <= target) == bool(within(asked, limit))
+
+
+def test_p_values_count_what_is_at_least_as_close() -> None:
+    closest = np.array([0.1, 0.2, 0.2, 0.2, 0.9])
+    asked = np.array([[0.0, 0.1, 0.15], [0.2, 1.0, np.nan]])
+    counts = [[0, 1, 1], [4, 5, 5]]
+    assert (p_value(closest, asked) == (1 + np.array(counts)) / 6).all()
+    assert p_value(closest, 0.2) == 5 / 6
+    assert p_value(closest, np.inf) == 1.0
+    assert isinstance(p_value(closest, 0.2), float)
+
+
+def test_p_values_of_strangers_are_valid() -> None:
+    rng = np.random.default_rng(1)
+    for t in (0.05, 0.1, 0.3):
+        small = [
+            p_value(np.sort(rng.normal(size=19)), rng.normal(size=20)).__le__(t).mean()
+            for _ in range(600)
+        ]
+        assert np.mean(small) <= t + 4 * np.std(small) / 600**0.5
+
+
+@pytest.mark.parametrize("dependence", ["none", "all the same", "half against half", "loose"])
+@pytest.mark.parametrize("num_probes", [2, 3, 10])
+def test_combined_p_values_of_strangers_are_valid(dependence: str, num_probes: int) -> None:
+    rng = np.random.default_rng(num_probes)
+    num_runs = 40_000
+    base = rng.random((num_runs, 1))
+    p = {
+        "none": rng.random((num_runs, num_probes)),
+        "all the same": np.repeat(base, num_probes, 1),
+        "half against half": np.where(np.arange(num_probes) % 2, base, 1 - base),
+        "loose": (base + rng.random((num_runs, num_probes)) * 0.2) % 1,
+    }[dependence]
+    combined = combine_p_values(p)
+    for t in (0.001, 0.01, 0.05, 0.2):
+        assert (combined <= t).mean() <= t + 4 * (t / num_runs) ** 0.5
+
+
+def test_several_probes_of_one_thing_count_for_more_than_their_middle() -> None:
+    assert combine_p_values(np.array([0.3])) == 0.3
+    assert combine_p_values(np.array([0.01, 0.01])) == pytest.approx(0.01 * math.e)
+    assert combine_p_values(np.array([0.9, 0.9])) == 1.0
+    assert combine_p_values(np.array([0.0, 0.5])) == 0.0
+    assert combine_p_values(np.array([[0.01, 0.04], [1.0, 1.0]])) == pytest.approx(
+        [0.02 * math.e, 1]
+    )
+    for p in ([], [1.1], [np.nan], [-0.1, 0.5]):
+        with pytest.raises(InvalidInput, match="p-values between 0 and 1"):
+            combine_p_values(np.array(p))

@@ -1,0 +1,87 @@
+"""What becomes of a rate when the gallery grows by classes like those that it has.
+
+If each of f galleries of the same size named a stranger independently and at the same rate, all of
+them together would name it at 1 - (1 - rate)^f. Classes are not independent (some attract many
+strangers), so this is a plan and no measurement; whatever is computed here is to be called
+extrapolated. Source: Daugman, Biometric decision landscapes (2000).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ilk.calibration.conformal import limit_for_fpir, trials_needed
+from ilk.errors import InvalidInput, NotEnoughTrials
+
+__all__ = ["fpir_at_size", "limit_at_size", "target_at_size"]
+
+
+def fpir_at_size(fpir: float, factor: float) -> float:
+    """Extrapolate a rate to `factor` times as many classes, with the threshold held.
+
+    Raises:
+        InvalidInput: The rate is no share, or the factor is not above 0 and finite.
+
+    Example:
+        One in a hundred becomes almost one in ten:
+
+        >>> round(fpir_at_size(0.01, 10), 4)
+        0.0956
+    """
+    _check(fpir, factor)
+    return float(-math.expm1(factor * math.log1p(-fpir))) if fpir < 1 else 1.0
+
+
+def target_at_size(target_fpir: float, factor: float) -> float:
+    """Return the rate to ask for now that becomes `target_fpir` at `factor` times as many classes.
+
+    Example:
+        >>> round(target_at_size(0.01, 10), 6)
+        0.001005
+    """
+    _check(factor=factor, fpir=target_fpir)
+    return fpir_at_size(target_fpir, 1 / factor)
+
+
+def limit_at_size(closest: np.ndarray, target_fpir: float, factor: float) -> float:
+    """Extrapolate the largest distance that keeps `target_fpir` at `factor` times as many classes.
+
+    It is `limit_for_fpir` for the smaller rate that may be spent on each part of the gallery to be.
+
+    Args:
+        closest: Distance from each non-mated probe to its closest class of today's gallery, (n,).
+        target_fpir: The accepted rate.
+        factor: How many times as many classes.
+
+    Raises:
+        NotEnoughTrials: n cannot carry the smaller rate; the message says how many more it takes.
+        InvalidInput: As in `limit_for_fpir`.
+
+    Example:
+        >>> closest = np.arange(1.0, 2000.0)
+        >>> limit_for_fpir(closest, 0.01) < 20, limit_at_size(closest, 0.01, 10) < 2
+        (True, True)
+        >>> limit_at_size(closest[:500], 0.01, 10)
+        Traceback (most recent call last):
+        ...
+        ilk.errors.NotEnoughTrials: keeping a false positive identification rate of 0.01 at 10 times
+        the size needs at least 995 non-mated probes, got 500; add 495
+    """
+    target = target_at_size(target_fpir, factor)
+    needed = trials_needed(target)
+    if len(closest) < needed:
+        raise NotEnoughTrials(
+            f"keeping a false positive identification rate of {target_fpir:g} at {factor:g} times "
+            f"the size needs at least {needed} non-mated probes, got {len(closest)}; add "
+            f"{needed - len(closest)}"
+        )
+    return limit_for_fpir(closest, target)
+
+
+def _check(fpir: float, factor: float) -> None:
+    if not 0 <= fpir <= 1:
+        raise InvalidInput(f"a rate must be between 0 and 1, got {fpir}")
+    if not 0 < factor < math.inf:
+        raise InvalidInput(f"factor must be above 0 and finite, got {factor}")
