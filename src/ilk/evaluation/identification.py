@@ -21,7 +21,7 @@ import numpy as np
 from ilk.calibration import limit_for_fpir
 from ilk.distances import Distance
 from ilk.evaluation.protocol import Draw
-from ilk.evaluation.scan import Scan
+from ilk.scan import Scan
 from ilk.thresholds import within
 
 __all__ = [

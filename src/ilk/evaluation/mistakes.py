@@ -6,7 +6,7 @@ import numpy as np
 
 from ilk.distances import Distance
 from ilk.evaluation.figures import Mistake
-from ilk.evaluation.scan import Scan
+from ilk.scan import Scan
 
 __all__ = ["find_mistakes"]
 

@@ -16,7 +16,7 @@ from typing import final
 import numpy as np
 
 from ilk.distances import Distance
-from ilk.evaluation.scan import Scan
+from ilk.scan import Scan
 
 __all__ = ["MateRanks", "mate_ranks"]
 

@@ -21,7 +21,7 @@ import numpy as np
 from ilk.distances import Distance
 from ilk.errors import InvalidInput
 
-__all__ = ["Block", "Scan"]
+__all__ = ["Block", "Scan", "exact_distances", "rounding_error"]
 
 _SAFETY = 8.0
 """The rounding error of an inner product of K terms stays within _SAFETY sqrt(K) u |q| |k|, with u
@@ -119,10 +119,7 @@ class Scan:
             queries = self._cast(self.distance.search_queries(_float64(self._probes, start, rows)))
             values = buffer[:rows]
             self._multiply(queries, values)
-            lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
-            roundoff = np.finfo(self._dtype).eps / 2
-            error = _SAFETY * queries.shape[1] ** 0.5 * roundoff * lengths * self._longest_key
-            yield Block(start, start + rows, values, 2 * error)
+            yield Block(start, start + rows, values, 2 * rounding_error(queries, self._longest_key))
             start += rows
 
     def exact(self, probes: np.ndarray, references: np.ndarray) -> np.ndarray:
@@ -150,15 +147,7 @@ class Scan:
         return any((first != np.arange(len(first))).any() for first in self._first_of_content)
 
     def _exact(self, probes: np.ndarray, references: np.ndarray) -> np.ndarray:
-        result = np.empty(len(probes))
-        step = max(1, _EXACT_ELEMENTS // max(1, self._probes.shape[1]))
-        for start in range(0, len(probes), step):
-            part = slice(start, start + step)
-            result[part] = self.distance.paired(
-                self._probes[probes[part]].astype(np.float64),
-                self._references[references[part]].astype(np.float64),
-            )
-        return result
+        return exact_distances(self.distance, self._probes, self._references, probes, references)
 
     def _block_rows(self) -> int:
         row_bytes = max(1, len(self._references)) * np.dtype(self._dtype).itemsize
@@ -206,6 +195,41 @@ class Scan:
     def _cast(self, keys: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(keys, self._dtype)
+
+
+def rounding_error(queries: np.ndarray, longest_key: float) -> np.ndarray:
+    """Return how far a product of each query with a key may be from the true one, (Q,).
+
+    Args:
+        queries: (Q, K) search queries in the precision of the products.
+        longest_key: The length of the longest key.
+    """
+    lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
+    safety = _SAFETY * queries.shape[1] ** 0.5
+    numbers = np.finfo(queries.dtype)
+    of_products = float(numbers.eps) / 2 * lengths * longest_key
+    of_distances = float(np.finfo(np.float64).eps) / 2 * lengths**2
+    underflow = float(numbers.tiny) * (1 + lengths + longest_key)
+    error: np.ndarray = safety * (of_products + of_distances + underflow)
+    return error
+
+
+def exact_distances(
+    distance: Distance,
+    probes: np.ndarray,
+    references: np.ndarray,
+    i: np.ndarray,
+    j: np.ndarray,
+) -> np.ndarray:
+    """Return the (n,) float64 distances of probes `i` to references `j`, pair by pair."""
+    result = np.empty(len(i))
+    step = max(1, _EXACT_ELEMENTS // max(1, probes.shape[1]))
+    for start in range(0, len(i), step):
+        part = slice(start, start + step)
+        result[part] = distance.paired(
+            probes[i[part]].astype(np.float64), references[j[part]].astype(np.float64)
+        )
+    return result
 
 
 def _float64(rows: np.ndarray, start: int, count: int) -> np.ndarray:

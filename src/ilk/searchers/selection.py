@@ -1,0 +1,162 @@
+"""Which rows may be among the k closest: first by inexact products, with nothing missed.
+
+Shapes: Q queries, N keys, K key size, k neighbors.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+
+__all__ = ["scan_few", "select"]
+
+_FIRST_ROWS = 1024
+"""The first block is small: it only has to show what the later ones are up against."""
+
+_BLOCK_ROWS = 16_384
+_BLOCK_VALUES = 1 << 23
+"""Rows and products of one block, at most."""
+
+_MOST_KEPT = 1 << 22
+"""Pairs of query and row in doubt at once; beyond, the queries are split."""
+
+_MANY_HITS = 8
+"""So many times k hits per query in one block, and the bar is raised by the block itself."""
+
+_EXTRA = 16
+"""How many rows more than k are fetched, to prove that none was missed."""
+
+_WORTH_IMPORTING = 10_000_000
+"""Numbers in the matrix from which on even one scan pays for importing faiss."""
+
+_FAISS_LOCK = threading.Lock()
+"""faiss keeps the choice between its two kernels in a global variable."""
+
+Pairs = tuple[np.ndarray, np.ndarray]
+"""Positions of queries and of rows."""
+
+
+def select(keys: np.ndarray, queries: np.ndarray, k: int, band: np.ndarray) -> Pairs:
+    """Return every (query, row) whose product is within `band` of the query's k-th largest.
+
+    One pass of blocked matrix products. The bar for a query only rises, up to its final value, so
+    whatever is above it in the end has been kept.
+
+    Args:
+        keys: (N, K).
+        queries: (Q, K) of the same dtype.
+        k: At most N.
+        band: (Q,), not negative.
+    """
+    best = np.full((len(queries), k), -np.inf, keys.dtype)
+    band = band.astype(keys.dtype)
+    kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    size = 0
+    for start, stop in _blocks(len(keys), len(queries), k):
+        values = queries @ keys[start:stop].T
+        probe, row, best = _above(values, best, band)
+        value = values[probe, row]
+        kept.append((probe, row + start, value))
+        size += len(probe)
+        if size > _MOST_KEPT:
+            kept = [_still_above(kept, best, band)]
+            size = len(kept[0][0])
+            if size > _MOST_KEPT and len(queries) > 1:
+                return _select_halves(keys, queries, k, band)
+    probe, row, _ = _still_above(kept, best, band)
+    return probe, row
+
+
+def _blocks(num_rows: int, num_queries: int, k: int) -> list[tuple[int, int]]:
+    """Cut the rows into blocks that grow to a full one."""
+    most = max(1, min(_BLOCK_ROWS, _BLOCK_VALUES // max(1, num_queries)))
+    if num_queries == 1:
+        most = _BLOCK_VALUES
+    size, start, blocks = max(_FIRST_ROWS, 2 * k), 0, []
+    while start < num_rows:
+        stop = min(num_rows, start + size)
+        blocks.append((start, stop))
+        start, size = stop, max(most, 1) if size >= most else min(most, 4 * size)
+    return blocks
+
+
+def _above(
+    values: np.ndarray, best: np.ndarray, band: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the (query, row) above the bar of a block, and the k best values so far."""
+    k = best.shape[1]
+    hits = values >= (best.min(axis=1) - band)[:, None]
+    if values.shape[1] > k and np.count_nonzero(hits) > _MANY_HITS * k * len(values):
+        at = values.shape[1] - k
+        kth = np.partition(values, at, axis=1)[:, at]
+        hits = values >= (np.maximum(best.min(axis=1), kth) - band)[:, None]
+    probe, row = np.nonzero(hits)
+    value = values[probe, row]
+    order = np.lexsort((-value, probe))
+    rank = np.arange(len(order)) - np.searchsorted(probe, np.arange(len(values)))[probe]
+    top = rank < k
+    fresh = np.full_like(best, -np.inf)
+    fresh[probe[top], rank[top]] = value[order][top]
+    both = np.concatenate([best, fresh], axis=1)
+    return probe, row, np.partition(both, k, axis=1)[:, k:]
+
+
+def _still_above(
+    kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]], best: np.ndarray, band: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    probe, row, value = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+    keep = value >= (best.min(axis=1) - band)[probe]
+    return probe[keep], row[keep], value[keep]
+
+
+def _select_halves(keys: np.ndarray, queries: np.ndarray, k: int, band: np.ndarray) -> Pairs:
+    half = len(queries) // 2
+    first = select(keys, queries[:half], k, band[:half])
+    probe, row = select(keys, queries[half:], k, band[half:])
+    return np.concatenate([first[0], probe + half]), np.concatenate([first[1], row])
+
+
+def scan_few(
+    keys: np.ndarray, queries: np.ndarray, k: int, band: np.ndarray
+) -> tuple[Pairs, np.ndarray]:
+    """Return pairs as `select` does, for those queries for which a faiss scan can prove them.
+
+    Also returns the positions of the other queries: for them more rows are in doubt than were
+    fetched. Without faiss, or where importing it would take longer than it saves, that is all.
+    """
+    nothing = np.zeros(0, np.int64)
+    faiss = _faiss(keys)
+    if faiss is None:
+        return (nothing, nothing), np.arange(len(queries))
+    fetched = min(len(keys), k + _EXTRA)
+    with _FAISS_LOCK:
+        threshold, threads = faiss.cvar.distance_compute_blas_threshold, faiss.omp_get_max_threads()
+        faiss.cvar.distance_compute_blas_threshold = 1 << 30
+        faiss.omp_set_num_threads(1)
+        try:
+            values, rows = faiss.knn(queries, keys, fetched, metric=faiss.METRIC_INNER_PRODUCT)
+        finally:
+            faiss.cvar.distance_compute_blas_threshold = threshold
+            faiss.omp_set_num_threads(threads)
+    cut = values[:, k - 1] - band.astype(values.dtype)
+    is_proven = values[:, -1] < cut
+    if fetched == len(keys):
+        is_proven[:] = True
+    probe, at = np.nonzero((values >= cut[:, None]) & is_proven[:, None])
+    return (probe, rows[probe, at]), np.flatnonzero(~is_proven)
+
+
+def _faiss(keys: np.ndarray) -> Any:
+    """Return the module if it is installed, fits the keys and is worth its 0.2 s of importing."""
+    if keys.dtype != np.float32:
+        return None
+    if "faiss" not in sys.modules and keys.size < _WORTH_IMPORTING:
+        return None
+    try:
+        import faiss
+    except ImportError:
+        return None
+    return faiss
