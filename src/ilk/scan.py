@@ -33,8 +33,8 @@ _ROWS_AT_ONCE = 1024
 _FIRST_ROWS = 32
 """The first block is small: it shows whether float32 leaves too much in doubt."""
 
-_EXACT_ELEMENTS = 1 << 17
-"""Elements per side of one exact recomputation: 1 MiB, which stays in the cache."""
+_EXACT_ELEMENTS = 1 << 15
+"""Elements per side of one exact recomputation: 256 KiB, which stays in the cache."""
 
 _DISTINCT_FROM = 4096
 """From this many pairs on it pays to look for equal ones."""

@@ -16,9 +16,8 @@ __all__ = ["scan_few", "select"]
 _FIRST_ROWS = 1024
 """The first block is small: it only has to show what the later ones are up against."""
 
-_BLOCK_ROWS = 16_384
-_BLOCK_VALUES = 1 << 23
-"""Rows and products of one block, at most."""
+_BLOCK_VALUES = 1 << 22
+"""Products of one block, at most: 16 MiB in float32."""
 
 _MOST_KEPT = 1 << 22
 """Pairs of query and row in doubt at once; beyond, the queries are split."""
@@ -54,11 +53,14 @@ def select(keys: np.ndarray, queries: np.ndarray, k: int, band: np.ndarray) -> P
     best = np.full((len(queries), k), -np.inf, keys.dtype)
     band = band.astype(keys.dtype)
     kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    size = 0
+    size, buffer = 0, np.zeros(0, keys.dtype)
     for start, stop in _blocks(len(keys), len(queries), k):
-        values = queries @ keys[start:stop].T
-        probe, row, best = _above(values, best, band)
-        value = values[probe, row]
+        count = len(queries) * (stop - start)
+        if len(buffer) < count:
+            buffer = np.empty(count, keys.dtype)
+        values = buffer[:count].reshape(len(queries), stop - start)
+        np.matmul(queries, keys[start:stop].T, out=values)
+        probe, row, value, best = _above(values, best, band)
         kept.append((probe, row + start, value))
         size += len(probe)
         if size > _MOST_KEPT:
@@ -72,36 +74,34 @@ def select(keys: np.ndarray, queries: np.ndarray, k: int, band: np.ndarray) -> P
 
 def _blocks(num_rows: int, num_queries: int, k: int) -> list[tuple[int, int]]:
     """Cut the rows into blocks that grow to a full one."""
-    most = max(1, min(_BLOCK_ROWS, _BLOCK_VALUES // max(1, num_queries)))
-    if num_queries == 1:
-        most = _BLOCK_VALUES
     size, start, blocks = max(_FIRST_ROWS, 2 * k), 0, []
+    most = max(size, _BLOCK_VALUES // max(1, num_queries))
     while start < num_rows:
         stop = min(num_rows, start + size)
         blocks.append((start, stop))
-        start, size = stop, max(most, 1) if size >= most else min(most, 4 * size)
+        start, size = stop, min(most, 4 * size)
     return blocks
 
 
 def _above(
     values: np.ndarray, best: np.ndarray, band: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the (query, row) above the bar of a block, and the k best values so far."""
-    k = best.shape[1]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return (query, row, value) above the bar of a block, and the k best values so far."""
+    k, size = best.shape[1], values.shape[1]
     hits = values >= (best.min(axis=1) - band)[:, None]
-    if values.shape[1] > k and np.count_nonzero(hits) > _MANY_HITS * k * len(values):
-        at = values.shape[1] - k
-        kth = np.partition(values, at, axis=1)[:, at]
+    if size > k and np.count_nonzero(hits) > _MANY_HITS * k * len(values):
+        kth = np.partition(values, size - k, axis=1)[:, size - k]
         hits = values >= (np.maximum(best.min(axis=1), kth) - band)[:, None]
-    probe, row = np.nonzero(hits)
-    value = values[probe, row]
+    flat = np.flatnonzero(hits)
+    probe, row = np.divmod(flat, size)
+    value = values.reshape(-1)[flat]
     order = np.lexsort((-value, probe))
     rank = np.arange(len(order)) - np.searchsorted(probe, np.arange(len(values)))[probe]
     top = rank < k
     fresh = np.full_like(best, -np.inf)
     fresh[probe[top], rank[top]] = value[order][top]
     both = np.concatenate([best, fresh], axis=1)
-    return probe, row, np.partition(both, k, axis=1)[:, k:]
+    return probe, row, value, np.partition(both, k, axis=1)[:, k:]
 
 
 def _still_above(
