@@ -16,7 +16,15 @@ import numpy as np
 
 from ilk.searcher import Neighbors, Searcher
 
-__all__ = ["EXEMPLAR", "IGNORE", "NOT", "ClosestClasses", "Members", "closest_classes"]
+__all__ = [
+    "EXEMPLAR",
+    "IGNORE",
+    "NOT",
+    "ClosestClasses",
+    "Members",
+    "closest_classes",
+    "rank_classes",
+]
 
 EXEMPLAR, NOT, IGNORE = 0, 1, 2
 """Roles of rows."""
@@ -110,6 +118,7 @@ def closest_classes(
     num_classes: int = 1,
     *,
     except_class: np.ndarray | None = None,
+    except_row: np.ndarray | None = None,
 ) -> ClosestClasses:
     """Return the `num_classes` closest classes of each probe.
 
@@ -120,6 +129,8 @@ def closest_classes(
         num_classes: m, at least 1; fewer exist where columns end with -1.
         except_class: (Q,) the class that does not count for each probe, -1 for none. Of a probe
             that is enrolled itself, this asks about the others.
+        except_row: (Q,) the row that does not count for each probe, -1 for none. Of a probe that
+            is a row itself, this asks about its class without it.
 
     Example:
         >>> from ilk.distances import Euclidean
@@ -142,48 +153,82 @@ def closest_classes(
     while len(waiting) and len(searcher):
         neighbors = searcher.nearest(probes[waiting], k)
         is_all = neighbors.ids.shape[1] >= len(searcher)
-        unfinished = []
-        for at, probe in enumerate(waiting):
-            found = _walk(neighbors, at, members, num_classes, int(except_class[probe]), is_all)
-            if found is None:
-                unfinished.append(int(probe))
-                continue
-            for column, (class_id, value, row) in enumerate(found):
-                result.class_ids[probe, column] = class_id
-                result.distances[probe, column] = value
-                result.rows[probe, column] = row
-        waiting = np.array(unfinished, np.int64)
+        is_done = _fill(result, waiting, neighbors, members, except_class[waiting], is_all)
+        waiting = waiting[~is_done]
         k *= 4
     return result
 
 
-def _walk(
+def rank_classes(
+    probe: np.ndarray,
+    class_ids: np.ndarray,
+    distances: np.ndarray,
+    rows: np.ndarray,
+    roles: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return which rows decide the distance of a class: for each probe the closest of each class.
+
+    They come by probe, closest first, at the same distance by row id. A row that bars stands before
+    others at its distance and decides like them; what follows an "ignore" row is left out.
+
+    Args:
+        probe: (n,) position of the probe that each row was found for.
+        class_ids: (n,) of the rows.
+        distances: (n,) to that probe.
+        rows: (n,) row ids.
+        roles: (n,) of the rows; None if none of them bars.
+
+    Returns:
+        (m,) positions in these arrays.
+
+    Example:
+        >>> probe, class_ids, rows = np.array([0, 0, 0]), np.array([7, 7, 2]), np.array([4, 5, 6])
+        >>> rank_classes(probe, class_ids, np.array([0.3, 0.1, 0.3]), rows)
+        array([1, 2])
+    """
+    bars = np.zeros(len(rows), np.int8) if roles is None else roles
+    order = np.lexsort((rows, -bars, distances, probe))
+    class_ids = np.where(bars == IGNORE, -1, class_ids)
+    key = probe[order] * (class_ids.max(initial=0) + 2) + class_ids[order] + 1
+    decisive = order[np.sort(np.unique(key, return_index=True)[1])]
+    ends = np.cumsum(bars[decisive] == IGNORE)
+    first = np.searchsorted(probe[decisive], probe[decisive])
+    ended = ends - ends[first] + (bars[decisive[first]] == IGNORE)
+    return decisive[(ended == 0) | (bars[decisive] == IGNORE)]
+
+
+def _fill(
+    result: ClosestClasses,
+    asked: np.ndarray,
     neighbors: Neighbors,
-    at: int,
     members: Members,
-    num_classes: int,
-    except_class: int,
+    except_class: np.ndarray,
     is_all: bool,
-) -> list[tuple[int, float, int]] | None:
-    """Return (class, distance, row) of the closest classes; None if more rows must be fetched."""
-    ids, values = neighbors.ids[at], neighbors.distances[at]
-    roles = members.role_of(ids)
-    if members.num_barring:  # what bars comes first in a tie
-        order = np.lexsort((ids, -roles, values))
-        ids, values, roles = ids[order], values[order], roles[order]
-    seen = {except_class, -1}
-    found: list[tuple[int, float, int]] = []
-    rows = zip(ids.tolist(), values.tolist(), roles.tolist(), members.class_of(ids), strict=True)
-    for row, value, role, class_id in rows:
-        if role == IGNORE:
-            return found
-        if class_id in seen:
-            continue
-        if members.num_barring and not is_all and value == values[-1]:
-            return None  # a row that bars may lie at the same distance, beyond what was fetched
-        seen.add(int(class_id))
-        if role == EXEMPLAR:
-            found.append((int(class_id), value, row))
-            if len(found) == num_classes:
-                return found
-    return found if is_all else None
+) -> np.ndarray:
+    """Fill in what the neighbors of the probes `asked` tell, and return which are done, (Q,)."""
+    num_probes, k = neighbors.ids.shape
+    num_classes = result.class_ids.shape[1]
+    probe = np.repeat(np.arange(num_probes), k)
+    rows, distances = neighbors.ids.reshape(-1), neighbors.distances.reshape(-1)
+    roles, class_ids = members.role_of(rows), members.class_of(rows)
+    counts = (roles == IGNORE) | ((class_ids >= 0) & (class_ids != except_class[probe]))
+    at = np.flatnonzero(counts)
+    may_bar = members.num_barring > 0
+    at = at[
+        rank_classes(
+            probe[at], class_ids[at], distances[at], rows[at], roles[at] if may_bar else None
+        )
+    ]
+    ends = roles[at] == IGNORE
+    is_done = np.isin(np.arange(num_probes), probe[at[ends]]) | is_all
+    is_found = roles[at] == EXEMPLAR
+    if may_bar and not is_all:  # a row that bars may lie at the last distance, beyond the k
+        is_found &= distances[at] < neighbors.distances[probe[at], -1]
+    at = at[is_found]
+    column = np.arange(len(at)) - np.searchsorted(probe[at], probe[at])
+    is_done |= np.bincount(probe[at], minlength=num_probes) >= num_classes
+    keep = (column < num_classes) & is_done[probe[at]]
+    at, place = at[keep], (asked[probe[at[keep]]], column[keep])
+    result.class_ids[place], result.rows[place] = class_ids[at], rows[at]
+    result.distances[place] = distances[at]
+    return is_done

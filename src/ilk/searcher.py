@@ -101,7 +101,7 @@ class ScanSearcher:
         for block in scan.blocks():
             kth = np.partition(block.values, len(ids) - k, axis=1)[:, len(ids) - k]
             cut = kth - block.band.astype(block.values.dtype)
-            probe, row = np.nonzero(block.values >= cut[:, None])
+            probe, row = np.divmod(np.flatnonzero(block.values >= cut[:, None]), len(ids))
             exact = scan.exact(probe + block.start, row)
             parts.append(closest_first(probe, ids[row], exact, block.stop - block.start, k))
         return Neighbors(

@@ -19,6 +19,7 @@ from typing import final
 import numpy as np
 
 from ilk.calibration import limit_for_fpir
+from ilk.closest import rank_classes
 from ilk.distances import Distance
 from ilk.evaluation.protocol import Draw
 from ilk.scan import Scan
@@ -102,17 +103,20 @@ def answer(
         num_doubts = 0
         for part in _bounded(block.start, block.stop, len(draw.exemplars), memory_bytes):
             rows = slice(part.start - block.start, part.stop - block.start)
-            row, exemplar = np.nonzero(block.values[rows] >= floor[rows, None])
+            row, exemplar = np.divmod(
+                np.flatnonzero(block.values[rows] >= floor[rows, None]), len(draw.exemplars)
+            )
             row += part.start
             num_doubts += len(row)
             exact = scan.exact(row, exemplar)
+            decisive = rank_classes(row, exemplar_class[exemplar], exact, exemplar)
+            row, label = row[decisive], exemplar_class[exemplar[decisive]]
+            value = exact[decisive]
+            result[part] = value[np.searchsorted(row, np.arange(part.start, part.stop))]
+            is_tied = value == result[row]
+            row, label = row[is_tied], label[is_tied]
             starts = np.searchsorted(row, np.arange(part.start, part.stop))
-            result[part] = np.minimum.reduceat(exact, starts)
-            is_closest = exact == result[row]
-            tied = np.stack([row[is_closest], exemplar_class[exemplar[is_closest]]], 1)
-            row, label = np.unique(tied, axis=0).T
-            starts = np.searchsorted(row, np.arange(part.start, part.stop))
-            closest[part] = label[starts]
+            closest[part] = np.minimum.reduceat(label, starts)
             num_tied = np.diff(np.append(starts, len(row)))
             is_own = label == class_ids[probe[row]]
             found[row[is_own]] = 1 / num_tied[row[is_own] - part.start]
