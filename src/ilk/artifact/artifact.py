@@ -83,6 +83,16 @@ class Artifact:
         """Return the network in ONNX form, verified."""
         return self.read(_ONNX)
 
+    def copy_to(self, path: str | Path) -> Path:
+        """Write a copy of it, without files that are not its own, and return its folder.
+
+        Raises:
+            ArtifactError: Something is at `path`, or a file has changed since it was loaded.
+        """
+        files = {name: self.read(name) for name in self.manifest.files}
+        publish_folder(Path(path), files | {_MANIFEST: self.manifest.to_bytes()})
+        return Path(path)
+
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)

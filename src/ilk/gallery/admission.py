@@ -1,0 +1,83 @@
+"""Which embeddings a gallery lets in, and in which form it keeps them.
+
+Shapes: N embeddings, D embedding size.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+import numpy as np
+
+from ilk.distances import Cosine, Distance
+from ilk.errors import InvalidInput
+
+__all__ = ["admit", "check_label", "check_shape"]
+
+_LONGEST_LABEL = 500
+_LONGEST = 1e15
+"""Squares of longer embeddings overflow float32."""
+
+
+def check_shape(embeddings: np.ndarray, embedding_size: int) -> np.ndarray:
+    """Return embeddings as an (N, D) array of floats; one embedding becomes a row.
+
+    Raises:
+        InvalidInput: The shape or dtype is another.
+    """
+    rows = np.asarray(embeddings)
+    rows = rows[None] if rows.ndim == 1 else rows
+    if rows.ndim != 2 or rows.shape[1] != embedding_size or rows.dtype.kind not in "fiu":
+        raise InvalidInput(
+            f"expected embeddings of shape (N, {embedding_size}) and a number type, got "
+            f"{np.asarray(embeddings).shape} {np.asarray(embeddings).dtype}"
+        )
+    return rows
+
+
+def admit(embeddings: np.ndarray, distance: Distance) -> tuple[np.ndarray, list[str]]:
+    """Return the (N, D) float32 rows as they are kept, and for each why it is refused or "".
+
+    Where only the direction counts, a row is kept at unit length. A refused row is returned as
+    zeros.
+
+    Example:
+        >>> rows, reasons = admit(np.array([[3.0, 4.0], [np.nan, 1.0]]), Cosine())
+        >>> rows[0].round(2).tolist(), reasons
+        ([0.6000000238418579, 0.800000011920929], ['', 'the embedding is not finite'])
+    """
+    wide = embeddings.astype(np.float64)
+    is_finite: np.ndarray = np.isfinite(wide).all(axis=1)
+    wide = np.where(is_finite[:, None], wide, 0.0)
+    size = np.abs(wide).max(1, initial=0)
+    reasons = np.full(len(wide), "", dtype=object)
+    reasons[size > _LONGEST] = f"the embedding has numbers above {_LONGEST:g}"
+    if isinstance(distance, Cosine):
+        reasons[size == 0] = "the embedding is zero and has no direction"
+        wide = distance.search_keys(wide)
+    reasons[~is_finite] = "the embedding is not finite"
+    is_fit = np.array([not reason for reason in reasons], bool)
+    rows = np.where(is_fit[:, None], wide, 0.0).astype(np.float32)
+    return np.ascontiguousarray(rows), reasons.tolist()
+
+
+def check_label(label: object) -> str:
+    r"""Return a label as galleries keep it: normal form C, no space around it.
+
+    Raises:
+        InvalidInput: It is no text, is empty, too long, or has control characters.
+
+    Example:
+        >>> check_label(" cafe\u0301 ") == "caf\u00e9"
+        True
+    """
+    if not isinstance(label, str):
+        raise InvalidInput(f"a label must be text, got {type(label).__name__}")
+    normal = unicodedata.normalize("NFC", label).strip()
+    is_plain = not any(unicodedata.category(c) in ("Cc", "Cs") for c in normal)
+    if not normal or len(normal) > _LONGEST_LABEL or not is_plain:
+        raise InvalidInput(
+            f"a label must have 1 to {_LONGEST_LABEL} characters and no control characters, got "
+            f"{label[:60]!r}"
+        )
+    return normal

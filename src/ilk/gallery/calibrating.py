@@ -1,0 +1,112 @@
+"""Calibration on request: on whose distances, for which rate, and what that keeps and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ilk.calibration import trials_needed
+from ilk.errors import InvalidInput, NotCalibrated
+from ilk.gallery.access import Access
+from ilk.gallery.admission import admit, check_shape
+from ilk.gallery.enrolling import content_hash_of
+from ilk.gallery.settings import Basis, Settings
+from ilk.gallery.state import State
+from ilk.gallery.strangers import probes_of
+from ilk.store import NewStranger, Writer
+from ilk.thresholds import Threshold
+
+__all__ = ["calibrate", "settings_for", "strangers_of"]
+
+
+def strangers_of(
+    access: Access,
+    embeddings: np.ndarray,
+    groups: Sequence[str] | None,
+    content_hashes: Sequence[str] | None,
+) -> list[NewStranger]:
+    """Return strangers as a store takes them.
+
+    Raises:
+        InvalidInput: A shape does not fit, or an embedding cannot be compared with.
+    """
+    binding = access.binding
+    rows, reasons = admit(check_shape(embeddings, binding.embedding_size), binding.distance)
+    for name, given in (("groups", groups), ("content_hashes", content_hashes)):
+        if given is not None and len(given) != len(rows):
+            raise InvalidInput(f"expected {len(rows)} {name}, one per stranger, got {len(given)}")
+    refused = [i for i, reason in enumerate(reasons) if reason]
+    if refused:
+        raise InvalidInput(f"stranger {refused[0]} cannot be used: {reasons[refused[0]]}")
+    hashes = content_hashes or [content_hash_of(row) for row in rows]
+    named = groups or hashes
+    return [NewStranger(*row) for row in zip(rows, hashes, named, strict=True)]
+
+
+def calibrate(
+    access: Access, asked: Settings, strangers: Sequence[NewStranger] | None
+) -> Threshold:
+    """Take over settings and strangers, if they can carry the target, and return the threshold.
+
+    Raises:
+        NotCalibrated: They cannot; nothing was changed.
+    """
+
+    def work(writer: Writer) -> None:
+        if strangers is not None:
+            writer.update("stranger", writer.strangers().ids.tolist(), "is_live", False)
+            writer.add_strangers(strangers)
+        for key, value in asked.as_dict().items():
+            writer.set(key, value)
+        _require_enough(writer, access, state, asked)
+
+    with access.fresh() as state:
+        access.change("calibrate", work)
+    with access.fresh() as state:
+        return state.threshold
+
+
+def settings_for(
+    access: Access,
+    target_fpir: float,
+    basis: Basis | None,
+    margin: float | None,
+    *,
+    has_strangers: bool,
+) -> Settings:
+    """Return the present settings with what a caller asked for.
+
+    Raises:
+        NotCalibrated: There is no basis to keep, or the chosen one has nothing.
+        InvalidInput: A setting is out of its range.
+    """
+    with access.fresh() as state:
+        present = state.settings
+        chosen = basis or ("strangers" if has_strangers else present.basis)
+    if chosen is None:
+        raise NotCalibrated(
+            "expected a basis to calibrate on, and the gallery has none yet: give strangers, or "
+            "choose 'leave-one-out' over the gallery's own classes"
+        )
+    if has_strangers and chosen != "strangers":
+        raise InvalidInput(f"strangers were given, and the basis is {chosen!r}; leave one out")
+    changed = replace(present, basis=chosen, target_fpir=target_fpir)
+    return changed if margin is None else replace(changed, margin=margin)
+
+
+def _require_enough(writer: Writer, access: Access, state: State, asked: Settings) -> None:
+    if asked.basis is None:
+        return
+    probes = probes_of(asked.basis, access.binding, writer, state.live.members)
+    labels = [row.label for row in writer.classes() if row.num_exemplars]
+    content = set(writer.find_content(probes.content_hashes))
+    num_trials = int(probes.counts(labels, content).sum())
+    needed = trials_needed(asked.target_fpir)
+    if num_trials < needed:
+        raise NotCalibrated(
+            f"a rate of {asked.target_fpir:g} needs at least {needed} strangers, and the basis "
+            f"{asked.basis!r} has {num_trials}; bring {needed - num_trials} more"
+            + (f", or ask for {1 / (num_trials + 1):.3g} or above" if num_trials else "")
+        )

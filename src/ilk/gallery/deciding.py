@@ -1,0 +1,195 @@
+"""From the closest classes of a probe to a decision, with its reason in words.
+
+Shapes: Q probes, C classes, D embedding size, n calibration probes.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import numpy as np
+
+from ilk.calibration import combine_p_values, p_value
+from ilk.closest import IGNORE, NOT, ClosestClasses, closest_classes
+from ilk.gallery.state import State
+from ilk.results import Candidate, Decision, Identification
+from ilk.thresholds import Threshold, within
+
+__all__ = ["Deciding", "class_distances", "not_assessable"]
+
+_NOTHING_ENROLLED = "nothing is enrolled, so nothing can be recognised"
+
+
+def class_distances(state: State, probes: np.ndarray, class_ids: list[int]) -> np.ndarray:
+    """Return the (Q, C) distances of classes to probes, infinite where a class is ruled out."""
+    live = state.live
+    all_ids, rows = live.searcher.rows()
+    members, distance = live.members, state.binding.distance
+    wide = probes.astype(np.float64)
+
+    def to(ids: np.ndarray) -> np.ndarray:
+        chosen = np.flatnonzero(np.isin(all_ids, ids))
+        if not len(chosen):
+            return np.full(len(probes), np.inf)
+        references = rows[chosen].astype(np.float64)
+        pairs = [distance.paired(np.repeat(p[None], len(references), 0), references) for p in wide]
+        return np.array([values.min() for values in pairs])
+
+    barring = members.barring()
+    ignored = to(barring[members.role_of(barring) == IGNORE])
+    result = np.full((len(probes), len(class_ids)), np.inf)
+    for column, class_id in enumerate(class_ids):
+        values = to(members.rows_of(class_id))
+        bar = np.minimum(ignored, to(members.rows_of(class_id, NOT)))
+        result[:, column] = np.where(bar <= values, np.inf, values)
+    return result
+
+
+@final
+class Deciding:
+    """Answers about probes, from the state of a gallery as it is now."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def identify(
+        self, probes: np.ndarray, reasons: list[str], names: list[str], num_candidates: int
+    ) -> list[Identification]:
+        """Answer about each of the (Q, D) admitted probes; a reason given is "not assessable"."""
+        threshold = self._state.threshold
+        fit = np.array([not reason for reason in reasons], bool)
+        found = closest_classes(
+            self._state.live.searcher,
+            self._state.live.members,
+            probes[fit],
+            max(2, num_candidates),
+        )
+        p_values = self._p_values(found.distances[:, 0])
+        answers, at = [], 0
+        for name, reason in zip(names, reasons, strict=True):
+            if reason:
+                answers.append(not_assessable(reason, name))
+                continue
+            candidates = self._candidates(found, at)
+            decision, why = self._decide(candidates, threshold)
+            answers.append(
+                Identification(
+                    decision=decision,
+                    label=candidates[0].label if decision == "identified" else None,
+                    reason=why,
+                    candidates=candidates[:num_candidates],
+                    threshold=threshold,
+                    p_value=float(p_values[at]),
+                    name=name,
+                )
+            )
+            at += 1
+        return answers
+
+    def identify_set(
+        self, probes: np.ndarray, reasons: list[str], name: str, num_candidates: int
+    ) -> Identification:
+        """Give one answer about (Q, D) admitted probes of one thing.
+
+        Per class, the p-values of the probes are combined so that the promise holds for the whole
+        set, however much its pictures resemble each other; the closest class has the smallest mean
+        distance.
+        """
+        state, threshold = self._state, self._state.threshold
+        probes = probes[[not reason for reason in reasons]]
+        if not len(probes):
+            why = reasons[0] if reasons else "the set has no probes"
+            return not_assessable(why, name)
+        found = closest_classes(state.live.searcher, state.live.members, probes, 5)
+        class_ids = [int(c) for c in np.unique(found.class_ids) if c >= 0]
+        distances = class_distances(state, probes, class_ids)
+        means = distances.mean(0)
+        order = np.argsort(means, kind="stable")[: max(2, num_candidates)]
+        candidates = tuple(
+            Candidate(state.labels[class_ids[c]], float(means[c]), self._rows(found, class_ids[c]))
+            for c in order
+            if np.isfinite(means[c])
+        )
+        combined = [
+            combine_p_values(self._p_values(distances[:, c]))
+            for c in order
+            if np.isfinite(means[c])
+        ]
+        decision, why = self._decide_set(candidates, combined, threshold, len(probes))
+        return Identification(
+            decision=decision,
+            label=candidates[0].label if decision == "identified" else None,
+            reason=why,
+            candidates=candidates[:num_candidates],
+            threshold=threshold,
+            p_value=combined[0] if combined else 1.0,
+            name=name,
+        )
+
+    def _p_values(self, distances: np.ndarray) -> np.ndarray:
+        return p_value(self._state.calibration_distances(), distances)
+
+    def _candidates(self, found: ClosestClasses, at: int) -> tuple[Candidate, ...]:
+        rows = zip(found.class_ids[at], found.distances[at], found.rows[at], strict=True)
+        return tuple(
+            Candidate(self._state.labels[int(c)], float(d), self._behind(int(row), int(c)))
+            for c, d, row in rows
+            if c >= 0
+        )
+
+    def _behind(self, row: int, class_id: int) -> tuple[int, ...]:
+        live = self._state.live
+        if live.templates.kind != "mean":
+            return (row,)
+        return tuple(live.members.rows_of(class_id).tolist())
+
+    def _rows(self, found: ClosestClasses, class_id: int) -> tuple[int, ...]:
+        """Return the exemplars of a class that any probe of the set was closest to."""
+        rows = np.unique(found.rows[found.class_ids == class_id]).tolist()
+        return tuple(sorted({i for row in rows for i in self._behind(row, class_id)}))
+
+    def _decide(
+        self, candidates: tuple[Candidate, ...], threshold: Threshold
+    ) -> tuple[Decision, str]:
+        if not candidates:
+            if self._state.live.num_classes:
+                return "unknown", "it is closest to an example of what is to be ignored"
+            return "unknown", _NOTHING_ENROLLED
+        first = candidates[0]
+        limit = f"threshold {threshold.value:.4g}"
+        if not within(first.distance, threshold.value):
+            return "unknown", f"the closest class is at {first.distance:.4g}, beyond the {limit}"
+        margin = self._state.settings.margin * threshold.value
+        for second in candidates[1:2]:
+            gap = second.distance - first.distance
+            if within(second.distance, threshold.value) and within(gap, margin):
+                return "ambiguous", (
+                    f"{first.label!r} at {first.distance:.4g} and {second.label!r} at "
+                    f"{second.distance:.4g} are both within the {limit}, too close to each other"
+                )
+        return "identified", f"{first.label!r} at {first.distance:.4g} is within the {limit}"
+
+    def _decide_set(
+        self,
+        candidates: tuple[Candidate, ...],
+        combined: list[float],
+        threshold: Threshold,
+        num_probes: int,
+    ) -> tuple[Decision, str]:
+        if not candidates:
+            return self._decide(candidates, threshold)
+        first, p = candidates[0], combined[0]
+        told = f"p = {p:.3g} over {num_probes} probes, target {threshold.target_fpir:g}"
+        if not within(p, threshold.target_fpir):
+            return "unknown", f"{first.label!r} is the closest class, but not close enough: {told}"
+        margin = self._state.settings.margin * threshold.value
+        for second, q in zip(candidates[1:2], combined[1:2], strict=True):
+            gap = second.distance - first.distance
+            if within(q, threshold.target_fpir) and within(gap, margin):
+                return "ambiguous", f"{first.label!r} and {second.label!r} are both close: {told}"
+        return "identified", f"{first.label!r} at a mean distance of {first.distance:.4g}: {told}"
+
+
+def not_assessable(reason: str, name: str) -> Identification:
+    """Return the answer about a probe that cannot be compared with anything."""
+    return Identification(decision="not_assessable", label=None, reason=reason, name=name)

@@ -1,0 +1,250 @@
+"""Enrollment: each item is let in, or refused with a reason; the guard looks before it is kept.
+
+Shapes: N items, D embedding size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any, Literal, final
+
+import numpy as np
+
+from ilk.closest import closest_classes
+from ilk.errors import InvalidInput, NotCalibrated
+from ilk.gallery.admission import admit, check_label, check_shape
+from ilk.gallery.binding import Binding
+from ilk.gallery.deciding import class_distances
+from ilk.gallery.state import State
+from ilk.results import Enrollment
+from ilk.store import NewExemplar, Role, Writer
+from ilk.thresholds import within
+
+__all__ = ["Candidates", "Guard", "enroll", "guard_reasons"]
+
+Guard = Literal["off", "warn", "refuse"]
+"""What happens to an exemplar that is closer to another class than to its own, or far from its own:
+nobody looks, the result says so, or it is refused."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Items that ask to be enrolled."""
+
+    labels: Sequence[str | None]
+    """(N,): None only for role "ignore"."""
+    embeddings: np.ndarray
+    """(N, D) float32, admitted."""
+    names: Sequence[str]
+    content_hashes: Sequence[str]
+    metadata: Sequence[Mapping[str, Any]]
+    crops: Sequence[bytes | None]
+    refused: Sequence[str]
+    """Why an item is refused already, "" for not."""
+    role: Role = "exemplar"
+    expires: str | None = None
+    warnings: Sequence[str] = field(default_factory=tuple)
+
+    @staticmethod
+    def of(
+        labels: str | Sequence[str],
+        embeddings: np.ndarray,
+        binding: Binding,
+        *,
+        role: Role,
+        expires: date | None,
+        **per_item: Sequence[Any] | None,
+    ) -> Candidates:
+        """Check and complete what a caller gave.
+
+        Args:
+            labels: One for all, or one per embedding; not looked at for role "ignore".
+            embeddings: (N, D).
+            binding: Of the gallery.
+            role: Of all of them.
+            expires: The day from which they may not be kept.
+            per_item: names, content_hashes, metadata, crops: (N,) each, or None.
+
+        Raises:
+            InvalidInput: Shapes do not fit, or a label is none.
+        """
+        rows = check_shape(embeddings, binding.embedding_size)
+        n = len(rows)
+        admitted, refused = admit(rows, binding.distance)
+        given = [labels] * n if isinstance(labels, str) else list(labels)
+        per_item = {"labels": given} | per_item
+        for name, values in per_item.items():
+            if values is not None and (isinstance(values, str) or len(values) != n):
+                raise InvalidInput(f"expected {n} {name}, one per embedding, got {len(values)}")
+        is_named = role != "ignore"
+        checked = {
+            label: check_label(label) if is_named else None for label in dict.fromkeys(given)
+        }
+        hashes = per_item.get("content_hashes")
+        return Candidates(
+            labels=[checked[label] for label in given],
+            embeddings=admitted,
+            names=per_item.get("names") or [""] * n,
+            content_hashes=hashes or [content_hash_of(row) for row in admitted],
+            metadata=per_item.get("metadata") or [{}] * n,
+            crops=per_item.get("crops") or [None] * n,
+            refused=refused,
+            role=role,
+            expires=expires.isoformat() if expires is not None else None,
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def with_guard(self, reasons: Sequence[str], guard: Guard) -> Candidates:
+        """Note what the guard says: as refusals or as warnings."""
+        if guard == "refuse":
+            both = [old or new for old, new in zip(self.refused, reasons, strict=True)]
+            return replace(self, refused=both)
+        return replace(self, warnings=tuple(reasons))
+
+
+def content_hash_of(embedding: np.ndarray) -> str:
+    """Return what stands for the content of an embedding whose source is not known."""
+    return hashlib.sha256(b"embedding:" + np.ascontiguousarray(embedding).tobytes()).hexdigest()
+
+
+def enroll(writer: Writer, asked: Candidates) -> list[Enrollment]:
+    """Enroll what may be; answer for each item, in order."""
+    suppressed = writer.suppressed(asked.content_hashes)
+    present = {
+        content: {(row.role, row.class_id): row.id for row in rows}
+        for content, rows in writer.find_content(asked.content_hashes).items()
+    }
+    labels = {row.id: row.label for row in writer.classes()} if present else {}
+    answers: list[Enrollment | None] = [None] * len(asked)
+    fresh: dict[str | None, dict[str, int]] = {}
+    repeats: list[tuple[int, int]] = []
+    seen: dict[str, int] = {}
+    for i, (label, content) in enumerate(zip(asked.labels, asked.content_hashes, strict=True)):
+        reason = asked.refused[i] or _closed(content, suppressed)
+        there, why = _already(present.get(content, {}), asked.role, label, labels)
+        if reason or why:
+            answers[i] = _answer(asked, i, there, reason or why)
+        elif content in seen:
+            repeats.append((i, seen[content]))
+        else:
+            seen[content] = i
+            fresh.setdefault(label, {})[content] = i
+    for label, items in fresh.items():
+        positions = list(items.values())
+        for i, row in zip(positions, _add(writer, asked, label, positions), strict=True):
+            warning = asked.warnings[i] if asked.warnings else ""
+            answers[i] = Enrollment(
+                name=asked.names[i],
+                label=label or "",
+                is_enrolled=True,
+                exemplar_id=row,
+                reason=warning,
+            )
+    for i, first in repeats:
+        kept = answers[first]
+        same = asked.labels[i] == asked.labels[first]
+        why = "" if same else f" as {asked.labels[first]!r}"
+        where = kept.exemplar_id if kept is not None else None
+        answers[i] = _answer(asked, i, where, f"the same content is in this call already{why}")
+    return [answer for answer in answers if answer is not None]
+
+
+def guard_reasons(state: State, asked: Candidates) -> list[str]:
+    """Return for each item what speaks against enrolling it, "" for nothing.
+
+    An item is closer to another class than to its own if that other class is within the threshold;
+    it is an outlier if its class is enrolled and nothing of it is within the threshold.
+    """
+    reasons = [""] * len(asked)
+    try:
+        limit = state.threshold.value
+    except NotCalibrated:
+        return reasons
+    looked_at = [i for i, refused in enumerate(asked.refused) if not refused]
+    if asked.role != "exemplar" or not looked_at:
+        return reasons
+    class_of = {label: class_id for class_id, label in state.labels.items()}
+    own = np.array([class_of.get(asked.labels[i] or "", -1) for i in looked_at])
+    probes = asked.embeddings[looked_at]
+    searcher, members = state.live.searcher, state.live.members
+    others = closest_classes(searcher, members, probes, 1, except_class=own)
+    both = closest_classes(searcher, members, probes, 2)
+    for at, i in enumerate(looked_at):
+        other, rival = float(others.distances[at, 0]), int(others.class_ids[at, 0])
+        is_own = both.class_ids[at] == own[at]
+        mine = float(both.distances[at][is_own][0]) if is_own.any() else np.inf
+        if within(other, limit) and other < mine:
+            reasons[i] = (
+                f"it is at {other:.4g} from {state.labels[rival]!r}, closer than to its own class"
+            )
+        elif state.live.sizes[int(own[at])] and not _has_near(state, probes[at], own[at], limit):
+            reasons[i] = f"it is an outlier: nothing of its class is within {limit:.4g}"
+    return reasons
+
+
+def _has_near(state: State, probe: np.ndarray, class_id: int, limit: float) -> bool:
+    """Return whether any exemplar of a class is within the limit of a probe."""
+    return bool(within(class_distances(state, probe[None], [int(class_id)])[0, 0], limit))
+
+
+def _closed(content_hash: str, suppressed: set[str]) -> str:
+    return "its content was erased from this gallery for good" if content_hash in suppressed else ""
+
+
+def _already(
+    present: Mapping[tuple[Role, int | None], int],
+    role: Role,
+    label: str | None,
+    labels: Mapping[int, str],
+) -> tuple[int | None, str]:
+    """Return the row that holds the same content in the same role, and the reason it gives."""
+    for (of_role, class_id), row in present.items():
+        holder = labels.get(class_id) if class_id is not None else None
+        if of_role == role == "exemplar":
+            if holder == label:
+                return row, "the same content is enrolled already"
+            return row, f"the same content is enrolled as {holder!r}; use reassign or merge"
+        if of_role == role and holder == label:
+            return row, "the same content is there already"
+    return None, ""
+
+
+def _answer(asked: Candidates, i: int, row: int | None, reason: str) -> Enrollment:
+    return Enrollment(
+        name=asked.names[i],
+        label=asked.labels[i] or "",
+        is_enrolled=False,
+        exemplar_id=row,
+        reason=reason,
+    )
+
+
+def _add(
+    writer: Writer, asked: Candidates, label: str | None, positions: Sequence[int]
+) -> list[int]:
+    class_id = None
+    if label is not None:
+        row = writer.find_class(label)
+        if row is None and asked.role != "exemplar":
+            raise InvalidInput(
+                f"expected an enrolled class to say what it is not, got {label!r}; enroll it first"
+            )
+        class_id = row.id if row is not None else writer.add_class(label)
+    rows = [
+        NewExemplar(
+            embedding=asked.embeddings[i],
+            content_hash=asked.content_hashes[i],
+            name=asked.names[i],
+            metadata=asked.metadata[i],
+            crop=asked.crops[i],
+            expires=asked.expires,
+        )
+        for i in positions
+    ]
+    return writer.add_exemplars(class_id, rows, role=asked.role)

@@ -1,0 +1,374 @@
+"""Gallery: enroll, identify, verify, and every change in between.
+
+Shapes: N items, Q probes, D embedding size.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, final
+
+import numpy as np
+
+from ilk.artifact import Artifact
+from ilk.gallery import changes
+from ilk.gallery.access import Access, create_store
+from ilk.gallery.admission import admit, check_shape
+from ilk.gallery.binding import Binding
+from ilk.gallery.calibrating import calibrate, settings_for, strangers_of
+from ilk.gallery.deciding import Deciding
+from ilk.gallery.enrolling import Candidates, Guard, enroll, guard_reasons
+from ilk.gallery.erasing import erase
+from ilk.gallery.location import Location
+from ilk.gallery.settings import Basis, Settings
+from ilk.gallery.verifying import verify
+from ilk.results import Enrollment, Identification, Verification
+from ilk.store import ChangeRow, ClassRow, Erased, ExemplarRow, Role, Writer
+from ilk.thresholds import Threshold
+
+__all__ = ["Gallery"]
+
+
+@final
+class Gallery:
+    """The enrolled classes under one encoder, one distance and one promised error rate.
+
+    It takes embeddings; `ilk.Recognizer` takes pictures. When a call returns, what it changed is
+    durable; every answer sees every change that anybody's call has returned from. Threads may share
+    one gallery, processes may open the same location.
+
+    Example:
+        >>> from ilk.distances import Euclidean
+        >>> bound = Binding(distance=Euclidean(), embedding_size=1, encoder_fingerprint="a ruler")
+        >>> gallery = Gallery.create(tmp_path / "lengths", bound)
+        >>> _ = gallery.enroll(["pea", "pea", "melon"], np.array([[0.7], [0.8], [25.0]]))
+        >>> threshold = gallery.calibrate(0.01, strangers=np.linspace(40, 90, 99)[:, None])
+        >>> [answer.label for answer in gallery.identify(np.array([[0.75], [70.0]]))]
+        ['pea', None]
+    """
+
+    def __init__(self, access: Access) -> None:
+        """Use `create` or `open`."""
+        self.access = access
+
+    @staticmethod
+    def create(
+        location: str | Path,
+        artifact: Artifact | Binding | str | Path,
+        *,
+        templates: str = "every",
+        margin: float = 0.05,
+        actor: str | None = None,
+        searcher: str = "pq",
+    ) -> Gallery:
+        """Make an empty gallery for the embeddings of an encoder, calibrated on its cohort.
+
+        Args:
+            location: A folder that is not there yet, or is empty.
+            artifact: Of the encoder; it is copied into the gallery. Or a `Binding` for embeddings
+                from elsewhere.
+            templates: What a class is matched by: "every" exemplar, the "mean", or "medoids:k".
+            margin: How close the second class must be to make an answer ambiguous, as a share of
+                the threshold.
+            actor: Who is named in the history; None is the user of this process.
+            searcher: A plugin of `ilk.searchers`.
+
+        Raises:
+            GalleryError: Something is at the location already.
+            ArtifactError: The artifact cannot be loaded.
+            InvalidInput: A setting is out of its range.
+        """
+        binding = Binding.of(artifact)
+        has_cohort = binding.cohort is not None and len(binding.cohort) > 0
+        basis: Basis | None = "cohort" if has_cohort else None
+        settings = Settings(templates=templates, margin=margin, basis=basis)
+        place = Location(location)
+        generation = place.prepare()
+        create_store(generation, binding, settings, actor=_actor(actor)).close()
+        place.use(generation)
+        return Gallery(Access(place, _actor(actor), searcher))
+
+    @staticmethod
+    def open(location: str | Path, *, actor: str | None = None, searcher: str = "pq") -> Gallery:
+        """Open the gallery at a location.
+
+        Raises:
+            ForeignGallery: There is none.
+            DamagedGallery: A file of it is broken.
+            NewerGallery: It was written by a newer version of ilk.
+        """
+        return Gallery(Access(Location(location), _actor(actor), searcher))
+
+    def close(self) -> None:
+        """Keep the search state for the next opening, if that is worth it, and let go of files."""
+        self.access.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def binding(self) -> Binding:
+        """Encoder fingerprint, distance and embedding size that the gallery is bound to."""
+        return self.access.binding
+
+    @property
+    def settings(self) -> Settings:
+        """How it decides."""
+        with self.access.fresh() as state:
+            return state.settings
+
+    @property
+    def threshold(self) -> Threshold:
+        """The threshold for the gallery as it is now.
+
+        Raises:
+            NotCalibrated: There is none.
+        """
+        with self.access.fresh() as state:
+            return state.threshold
+
+    def enroll(
+        self,
+        labels: str | Sequence[str],
+        embeddings: np.ndarray,
+        *,
+        content_hashes: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
+        metadata: Sequence[Mapping[str, Any]] | None = None,
+        crops: Sequence[bytes | None] | None = None,
+        expires: date | None = None,
+        role: Role = "exemplar",
+        guard: Guard = "warn",
+        call: str = "",
+    ) -> list[Enrollment]:
+        """Enroll examples; each succeeds or fails by itself, all that succeed in one change.
+
+        Args:
+            labels: One for all, or one per embedding. Classes that are not there are made.
+            embeddings: (N, D) from the gallery's encoder.
+            content_hashes: SHA-256 of what was embedded, (N,): the same content is enrolled once.
+                None takes the embedding itself for the content.
+            names: What reports call each, (N,).
+            metadata: Anything that JSON can hold, per item, (N,).
+            crops: An encoded picture of what was embedded, for people and for migration, (N,).
+            expires: The day from which `erase_expired` takes them out for good.
+            role: "exemplar"; "not" says what the class is not, "ignore" what no class is: a class
+                is ruled out for a probe to which such an example is at most as far.
+            guard: What happens to an exemplar closer to another class than to its own or far from
+                its own: "warn" says so in the result, "refuse" leaves it out, "off" does not look.
+            call: Changes of one call or command share it.
+
+        Returns:
+            One `Enrollment` per item, in order, with the reason of each refusal.
+
+        Raises:
+            InvalidInput: Shapes do not fit, or a label is none.
+            GalleryError: The store cannot be written; nothing was enrolled.
+        """
+        asked = Candidates.of(
+            labels,
+            embeddings,
+            self.binding,
+            role=role,
+            expires=expires,
+            names=names,
+            content_hashes=content_hashes,
+            metadata=metadata,
+            crops=crops,
+        )
+        if guard != "off":
+            with self.access.fresh() as state:
+                asked = asked.with_guard(guard_reasons(state, asked), guard)
+        return self.access.change("enroll", lambda writer: enroll(writer, asked), call=call)
+
+    def identify(
+        self, probes: np.ndarray, *, num_candidates: int = 5, names: Sequence[str] | None = None
+    ) -> list[Identification]:
+        """Name the class of each of the (Q, D) probes, or say why not.
+
+        A class is as far from a probe as its closest template. The closest class is the answer if
+        the threshold accepts its distance and no second class is as good as equally close.
+
+        Raises:
+            NotCalibrated: There is no threshold.
+            InvalidInput: The shape does not fit.
+        """
+        rows, reasons = self._admit(probes)
+        with self.access.fresh() as state:
+            called = list(names) if names is not None else [""] * len(rows)
+            return Deciding(state).identify(rows, reasons, called, num_candidates)
+
+    def identify_set(
+        self, probes: np.ndarray, *, num_candidates: int = 5, name: str = ""
+    ) -> Identification:
+        """Give one answer about several pictures of one thing, (Q, D).
+
+        Pictures that cannot be assessed are left out. The promised rate holds for the set.
+
+        Raises:
+            NotCalibrated: There is no threshold.
+            InvalidInput: The shape does not fit.
+        """
+        rows, reasons = self._admit(probes)
+        with self.access.fresh() as state:
+            return Deciding(state).identify_set(rows, reasons, name, num_candidates)
+
+    def verify(
+        self,
+        label: str,
+        probes: np.ndarray,
+        *,
+        target_fmr: float = 0.01,
+        names: Sequence[str] | None = None,
+    ) -> list[Verification]:
+        """Say for each of the (Q, D) probes whether it is of a class.
+
+        At most a share `target_fmr` of strangers is accepted as this class.
+
+        Raises:
+            NoSuchClass: The gallery has no such class.
+            NotCalibrated: The calibration strangers cannot carry the rate.
+        """
+        rows, reasons = self._admit(probes)
+        with self.access.fresh() as state:
+            with state.store.reading() as reader:
+                class_id = changes.class_of(reader, label).id
+            called = list(names) if names is not None else [""] * len(rows)
+            return verify(state, class_id, rows, reasons, called, target_fmr)
+
+    def calibrate(
+        self,
+        target_fpir: float = 0.01,
+        *,
+        basis: Basis | None = None,
+        strangers: np.ndarray | None = None,
+        groups: Sequence[str] | None = None,
+        content_hashes: Sequence[str] | None = None,
+        margin: float | None = None,
+    ) -> Threshold:
+        """Choose which share of strangers may get a name, and on whose distances.
+
+        Args:
+            target_fpir: The share, above 0 and below 1.
+            basis: "cohort", "strangers" or "leave-one-out"; None keeps the present one, or takes
+                "strangers" if some are given.
+            strangers: (n, D) embeddings of things that are not enrolled, kept for as long as the
+                gallery is calibrated on them; they replace those of before.
+            groups: The class of each stranger, (n,); None takes each for a class of its own.
+            content_hashes: SHA-256 of what was embedded, (n,).
+            margin: As in `create`; None keeps it.
+
+        Returns:
+            The threshold, with the trials behind it. It follows the gallery from now on.
+
+        Raises:
+            NotCalibrated: The basis cannot carry the target; nothing was changed.
+        """
+        brought = None
+        if strangers is not None:
+            brought = strangers_of(self.access, strangers, groups, content_hashes)
+        has_strangers = brought is not None
+        asked = settings_for(self.access, target_fpir, basis, margin, has_strangers=has_strangers)
+        return calibrate(self.access, asked, brought)
+
+    def remove(self, label: str) -> None:
+        """Take a class out; `undo` brings it back."""
+        self.access.change("remove", lambda writer: changes.remove(writer, label))
+
+    def remove_exemplars(self, ids: Iterable[int]) -> None:
+        """Take exemplars out of their classes; `undo` brings them back."""
+        self.access.change("remove", lambda writer: changes.remove_exemplars(writer, ids))
+
+    def rename(self, label: str, new: str) -> None:
+        """Give a class another label that no class has."""
+        self.access.change("rename", lambda writer: changes.rename(writer, label, new))
+
+    def merge(self, label: str, into: str) -> None:
+        """Make the exemplars of one class those of another."""
+        self.access.change("merge", lambda writer: changes.merge(writer, label, into))
+
+    def split(self, label: str, ids: Sequence[int], new: str) -> None:
+        """Make some exemplars of a class a new class."""
+        self.access.change("split", lambda writer: changes.split(writer, label, ids, new))
+
+    def reassign(self, ids: Iterable[int], label: str) -> None:
+        """Move exemplars to another class."""
+        self.access.change("reassign", lambda writer: changes.reassign(writer, ids, label))
+
+    def undo(self, change_id: int | None = None) -> ChangeRow:
+        """Turn a change around, by default the last that is not undone; return it.
+
+        Raises:
+            UndoConflict: A later change stands in the way.
+            GalleryError: There is nothing to undo, or this cannot be undone.
+        """
+
+        def turn(writer: Writer) -> ChangeRow:
+            chosen = changes.last_undoable(writer).id if change_id is None else change_id
+            return changes.undo(writer, chosen)
+
+        return self.access.change("undo", turn)
+
+    def erase(self, label: str | None = None, *, exemplars: Iterable[int] = ()) -> Erased:
+        """Delete a class, or exemplars, for good, from every file; return a receipt.
+
+        What was erased cannot be enrolled again from the same bytes, and cannot be undone.
+
+        Raises:
+            NoSuchClass: The gallery never had such a class.
+        """
+        return erase(self.access, label, list(exemplars))
+
+    def erase_expired(self, today: date | None = None) -> Erased | None:
+        """Erase the exemplars whose retention date has come; None if there are none."""
+        day = (today or datetime.now(UTC).date()).isoformat()
+        with self.access.reading() as reader:
+            rows = reader.exemplars(is_live=None)
+        over = [row.id for row in rows if row.expires is not None and row.expires <= day]
+        return erase(self.access, None, over) if over else None
+
+    def labels(self) -> list[ClassRow]:
+        """Return the classes by label."""
+        with self.access.reading() as reader:
+            return reader.classes()
+
+    def exemplars(self, label: str | None = None) -> list[ExemplarRow]:
+        """Return the exemplars of a class, or all, by id.
+
+        Raises:
+            NoSuchClass: The gallery has no such class.
+        """
+        with self.access.reading() as reader:
+            if label is None:
+                return reader.exemplars()
+            return reader.exemplars(changes.class_of(reader, label).id)
+
+    def history(self, *, last: int | None = None) -> list[ChangeRow]:
+        """Return the log, or its last rows, by id."""
+        with self.access.reading() as reader:
+            return reader.changes(last=last)
+
+    def _admit(self, probes: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        rows = check_shape(probes, self.binding.embedding_size)
+        return admit(rows, self.binding.distance)
+
+
+def _actor(actor: str | None) -> str:
+    if actor is not None:
+        return actor
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a user without a name
+        return ""

@@ -1,0 +1,158 @@
+"""The state that answers: templates and who they belong to, following the store change by change.
+
+All of it is derived: it can be rebuilt from the store, or from a snapshot and what changed since,
+at any time.
+
+Shapes: N exemplars, D embedding size.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from ilk.closest import EXEMPLAR, Members
+from ilk.distances import Distance
+from ilk.gallery.snapshot import read_snapshot, write_snapshot
+from ilk.plugins import load
+from ilk.searcher import Searcher
+from ilk.store import Delta, Reader
+from ilk.templates import Templates
+
+__all__ = ["Live", "Moved"]
+
+_ARRAYS = ("ids", "embeddings", "members", "class_ids", "roles")
+
+_DELTA_ROWS = 20_000
+"""How many rows are read at once: bounds the memory of opening a large gallery."""
+
+
+@final
+class Moved:
+    """What one step of following did to the searcher: rows out, rows in."""
+
+    def __init__(self, embedding_size: int) -> None:
+        self.settings_changed = False
+        """Whether a setting, a label or a stranger changed."""
+        self.dropped = np.zeros(0, np.int64)
+        self.put = np.zeros(0, np.int64)
+        self.embeddings = np.zeros((0, embedding_size), np.float32)
+
+    def add(self, dropped: np.ndarray, put: np.ndarray, embeddings: np.ndarray) -> None:
+        """Note one more part; a row may be in several."""
+        self.dropped = np.concatenate([self.dropped, dropped])
+        stays = ~np.isin(self.put, np.concatenate([dropped, put]))
+        self.put = np.concatenate([self.put[stays], put])
+        self.embeddings = np.concatenate([self.embeddings[stays], embeddings])
+
+
+@final
+class Live:
+    """Searcher, members and class sizes of one gallery at one sequence number.
+
+    Not safe for threads: its owner holds a lock.
+    """
+
+    def __init__(
+        self, distance: Distance, embedding_size: int, templates: Templates, searcher: str
+    ) -> None:
+        self.distance = distance
+        self.embedding_size = embedding_size
+        self.templates = templates
+        self.searcher: Searcher = load("searchers", searcher)(distance, embedding_size)
+        self.members = Members()
+        self.sizes: Counter[int] = Counter()
+        """Live exemplars of role "exemplar" by class id; classes without any are left out."""
+        self.sequence = 0
+        self._templates: dict[int, np.ndarray] = {}
+        """Ids of the templates of each class; unused where every exemplar is one."""
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes have an exemplar."""
+        return len(self.sizes)
+
+    def follow(self, reader: Reader) -> Moved:
+        """Take over what changed in the store since; return what that did to the rows."""
+        moved = Moved(self.embedding_size)
+        while True:
+            delta = reader.delta(self.sequence, limit=_DELTA_ROWS)
+            if delta.sequence == self.sequence:
+                return moved
+            moved.settings_changed |= delta.settings_changed
+            self._apply(delta, reader, moved)
+            self.sequence = delta.sequence
+
+    def load(self, path: Path, expect: dict[str, Any]) -> dict[str, np.ndarray]:
+        """Start from a snapshot if there is a fitting one; return its further arrays."""
+        snapshot = read_snapshot(path, expect=expect)
+        if snapshot is None:
+            return {}
+        arrays = dict(snapshot.arrays)
+        own = {name: arrays.pop(name) for name in _ARRAYS}
+        adopt = getattr(self.searcher, "adopt", self.searcher.put)
+        adopt(own["ids"], own["embeddings"])
+        self.members.put(own["members"], own["class_ids"], own["roles"])
+        self._count(own["members"], 1)
+        if not self.templates.is_every:
+            shown = own["ids"][self.members.role_of(own["ids"]) == EXEMPLAR]
+            classes = self.members.class_of(shown)
+            self._templates = {c: np.sort(shown[classes == c]) for c in np.unique(classes).tolist()}
+        self.sequence = int(snapshot.header["sequence"])
+        return arrays
+
+    def save(self, path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Write a snapshot with further arrays of the owner's."""
+        ids, embeddings = self.searcher.rows()
+        members = self.members.all()
+        own = [ids, embeddings, members, self.members.class_of(members)]
+        own.append(self.members.role_of(members))
+        named = dict(zip(_ARRAYS, own, strict=True))
+        write_snapshot(path, header | {"sequence": self.sequence}, named | arrays)
+
+    def _apply(self, delta: Delta, reader: Reader, moved: Moved) -> None:
+        gone = np.concatenate([delta.ids[~delta.is_live], delta.erased])
+        ids, class_ids = delta.ids[delta.is_live], delta.class_ids[delta.is_live]
+        roles, embeddings = delta.roles[delta.is_live], delta.embeddings[delta.is_live]
+        known = self.members.knows(np.concatenate([ids, gone]))
+        touched = {*self._count(known, -1), *class_ids[roles == EXEMPLAR].tolist()}
+        self.members.drop(gone)
+        self.members.put(ids, class_ids, roles)
+        self._count(ids, 1)
+        self._move(gone, ids[:0], embeddings[:0], moved)
+        shown = np.ones(len(ids), bool)
+        if not self.templates.is_every:
+            for class_id in sorted(touched):
+                self._remake(class_id, reader, moved)
+            shown = roles != EXEMPLAR
+        self._move(gone[:0], ids[shown], embeddings[shown], moved)
+
+    def _count(self, ids: np.ndarray, sign: int) -> list[int]:
+        """Count rows of role "exemplar" in or out; return their classes."""
+        of_exemplars = ids[self.members.role_of(ids) == EXEMPLAR]
+        classes, counts = np.unique(self.members.class_of(of_exemplars), return_counts=True)
+        for class_id, count in zip(classes.tolist(), counts.tolist(), strict=True):
+            self.sizes[class_id] += sign * count
+            if not self.sizes[class_id]:
+                del self.sizes[class_id]
+        return classes.tolist()
+
+    def _remake(self, class_id: int, reader: Reader, moved: Moved) -> None:
+        """Make the templates of a class anew."""
+        rows = [row.id for row in reader.exemplars(class_id) if row.role == "exemplar"]
+        ids = np.array(rows, np.int64)
+        made, embeddings = self.templates.make(ids, reader.embeddings(rows), self.distance)
+        before = self._templates.pop(class_id, np.zeros(0, np.int64))
+        if len(made):
+            self._templates[class_id] = made
+        self._move(np.setdiff1d(before, made), made, embeddings, moved)
+
+    def _move(
+        self, gone: np.ndarray, ids: np.ndarray, embeddings: np.ndarray, moved: Moved
+    ) -> None:
+        self.searcher.drop(gone)
+        self.searcher.put(ids, embeddings)
+        moved.add(gone, ids, embeddings)

@@ -1,0 +1,211 @@
+"""All that answers, brought up to date before each answer: search, labels, settings, threshold.
+
+A change is followed at the cost of the rows that it touched: they are put into the search, and the
+calibration probes are compared with them alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from ilk.errors import NotCalibrated, NotEnoughTrials
+from ilk.gallery.binding import Binding
+from ilk.gallery.calibrator import Calibrator
+from ilk.gallery.live import Live, Moved
+from ilk.gallery.settings import Settings
+from ilk.gallery.strangers import Probes, probes_of
+from ilk.store import Reader, Store
+from ilk.templates import Templates
+from ilk.thresholds import Threshold
+
+__all__ = ["State"]
+
+_CALIBRATION = "calibration_"
+"""Prefix of the calibrator's arrays in a snapshot."""
+
+_NOT_CALIBRATED = (
+    "the gallery is not calibrated, so nothing can be named; run `ilk gallery calibrate` "
+    "(`Gallery.calibrate`) on the artifact's cohort, on strangers of yours, or on the gallery's "
+    "own classes"
+)
+
+_SAVE_FROM = 1000
+"""A snapshot is worth writing when so many rows, and a tenth of all, changed since the last."""
+
+
+@final
+class State:
+    """What one process knows of a gallery. Not safe for threads: its owner holds a lock."""
+
+    settings: Settings
+    live: Live
+
+    def __init__(self, store: Store, binding: Binding, snapshot: Path, searcher: str) -> None:
+        self.store, self.binding = store, binding
+        self._snapshot, self._searcher = snapshot, searcher
+        self.labels: dict[int, str] = {}
+        """Of the live classes, by id."""
+        self.probes: Probes | None = None
+        self.calibrator: Calibrator | None = None
+        self.counts = np.zeros(0, bool)
+        """(n,): which of the calibration probes still are strangers."""
+        self._threshold: Threshold | None = None
+        self._version: Any = None
+        self._num_unsaved = 0
+        with store.reading() as reader:
+            self._start(reader, use_snapshot=True)
+
+    @property
+    def sequence(self) -> int:
+        """Of the last change that is known."""
+        return self.live.sequence
+
+    def refresh(self) -> None:
+        """Take over what anybody committed since; microseconds if nothing was."""
+        version = self.store.version()
+        if version != self._version:
+            with self.store.reading() as reader:
+                self._follow(reader)
+            self._version = version
+
+    @property
+    def threshold(self) -> Threshold:
+        """The threshold for the gallery as it is now.
+
+        Raises:
+            NotCalibrated: No basis was chosen, or it cannot carry the target.
+        """
+        if self._threshold is None:
+            self._threshold = self.threshold_at(self.settings.target_fpir)
+        return self._threshold
+
+    def threshold_at(self, target_fpir: float) -> Threshold:
+        """Return the threshold for another target.
+
+        Raises:
+            NotCalibrated: No basis was chosen, or it cannot carry the target.
+        """
+        if self.calibrator is None:
+            raise NotCalibrated(_NOT_CALIBRATED)
+        try:
+            return self.calibrator.threshold(
+                target_fpir,
+                gallery_size=self.live.num_classes,
+                fingerprint=self.binding.fingerprint,
+            )
+        except NotEnoughTrials as error:
+            raise NotCalibrated(
+                f"the basis {self.settings.basis!r} cannot carry the target: {error}"
+            ) from error
+
+    def calibration_distances(self) -> np.ndarray:
+        """Return the distances of the calibration strangers that count, ascending, (n,).
+
+        Raises:
+            NotCalibrated: No basis was chosen.
+        """
+        if self.calibrator is None:
+            raise NotCalibrated(_NOT_CALIBRATED)
+        return self.calibrator.sorted_closest
+
+    def calibration_probes(self) -> Probes:
+        """Return the calibration strangers; `counts` says which of them still are.
+
+        Raises:
+            NotCalibrated: No basis was chosen.
+        """
+        if self.probes is None:
+            raise NotCalibrated(_NOT_CALIBRATED)
+        return self.probes
+
+    def save(self) -> None:
+        """Write a snapshot if enough has changed. Call it while no one else can write."""
+        if self._num_unsaved < max(_SAVE_FROM, len(self.live.searcher) // 10):
+            return
+        state = self.calibrator.state() if self.calibrator is not None else {}
+        arrays = {_CALIBRATION + name: array for name, array in state.items()}
+        self.live.save(self._snapshot, self._expect() | {"basis": self.settings.basis}, arrays)
+        self._num_unsaved = 0
+
+    def _expect(self) -> dict[str, Any]:
+        return {
+            "uuid": self.store.facts["uuid"],
+            "templates": self.settings.templates,
+            "fingerprint": self.binding.fingerprint,
+        }
+
+    def _start(self, reader: Reader, *, use_snapshot: bool) -> None:
+        self.settings = Settings.from_store(reader.settings())
+        templates = Templates.parse(self.settings.templates)
+        self.live = Live(
+            self.binding.distance, self.binding.embedding_size, templates, self._searcher
+        )
+        arrays = self.live.load(self._snapshot, self._expect()) if use_snapshot else {}
+        moved = self.live.follow(reader)
+        self._num_unsaved = len(moved.put) + len(moved.dropped)
+        self.labels = {row.id: row.label for row in reader.classes()}
+        self.probes = self.calibrator = None
+        known = {k[len(_CALIBRATION) :]: v for k, v in arrays.items() if _CALIBRATION in k}
+        self._calibrate(reader, moved, known)
+
+    def _follow(self, reader: Reader) -> None:
+        classes_before = set(self.live.sizes)
+        moved = self.live.follow(reader)
+        self._num_unsaved += len(moved.put) + len(moved.dropped)
+        self._threshold = None
+        if moved.settings_changed:
+            settings = Settings.from_store(reader.settings())
+            if settings.templates != self.settings.templates:
+                self._start(reader, use_snapshot=False)
+                return
+            self.settings = settings
+            self.labels = {row.id: row.label for row in reader.classes()}
+        for class_id in self.live.sizes.keys() - self.labels.keys():
+            row = reader.get_class(class_id)
+            self.labels[class_id] = row.label if row is not None else ""
+        self._calibrate(reader, moved, {})
+        if moved.settings_changed or self.live.sizes.keys() != classes_before:
+            self._exclude(reader)
+
+    def _calibrate(self, reader: Reader, moved: Moved, known: dict[str, np.ndarray]) -> None:
+        """Bring the calibrator up to date: make it, or compare its probes with what moved."""
+        basis = self.settings.basis
+        self._threshold = None
+        if basis is None:
+            self.probes = self.calibrator = None
+            return
+        searcher, members = self.live.searcher, self.live.members
+        is_fixed = basis == "cohort" or (basis == "strangers" and not moved.settings_changed)
+        if self.calibrator is not None and self.calibrator.basis == basis and is_fixed:
+            self.calibrator.follow(searcher, members, moved.dropped, moved.put, moved.embeddings)
+            return
+        probes = probes_of(basis, self.binding, reader, members)
+        if self.calibrator is not None and probes.is_like(self.probes):
+            self.calibrator.follow(searcher, members, moved.dropped, moved.put, moved.embeddings)
+            return
+        self.probes = probes
+        self.calibrator = Calibrator(
+            probes.embeddings,
+            probes.groups,
+            basis=basis,
+            distance=self.binding.distance,
+            own_class=probes.own_class if basis == "leave-one-out" else None,
+        )
+        if known and self.calibrator.adopt(known):
+            self.calibrator.follow(searcher, members, moved.dropped, moved.put, moved.embeddings)
+        else:
+            self.calibrator.recompute(searcher, members)
+        self._exclude(reader)
+
+    def _exclude(self, reader: Reader) -> None:
+        """Leave out the calibration probes whose class or content is enrolled by now."""
+        if self.calibrator is None or self.probes is None:
+            return
+        content = set(reader.find_content(self.probes.content_hashes))
+        labels = [self.labels[class_id] for class_id in self.live.sizes]
+        self.counts = self.probes.counts(labels, content)
+        self.calibrator.keep(self.counts)
+        self._threshold = None

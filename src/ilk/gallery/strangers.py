@@ -1,0 +1,106 @@
+"""Who a gallery is calibrated with: the non-mated probes of each basis.
+
+Shapes: n probes, D embedding size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import final
+
+import numpy as np
+
+from ilk.artifact import Cohort, class_hash
+from ilk.closest import EXEMPLAR, Members
+from ilk.gallery.admission import admit
+from ilk.gallery.binding import Binding
+from ilk.gallery.settings import Basis
+from ilk.store import Reader
+
+__all__ = ["Probes", "probes_of"]
+
+_MOST_OWN = 2000
+"""Of the gallery's own exemplars so many stand in for strangers."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Probes:
+    """Non-mated probes, and how to tell which of them do not count because they are enrolled."""
+
+    embeddings: np.ndarray
+    """(n, D) float32, as a gallery keeps them."""
+    groups: np.ndarray
+    """(n,) int64: probes of one group stand for one class."""
+    own_class: np.ndarray
+    """(n,) int64: the class that each is enrolled in and not compared with, or -1."""
+    names: tuple[str, ...]
+    """Of each group: what `group_name` makes of a label."""
+    group_name: Callable[[str], str]
+    content_hashes: tuple[str, ...] = ()
+    """Of each probe, if known."""
+    ids: np.ndarray | None = None
+    """(n,) exemplar ids, if they are the gallery's own."""
+
+    def is_like(self, other: Probes | None) -> bool:
+        """Whether these are the same probes, standing for the same classes."""
+        return (
+            other is not None
+            and np.array_equal(self.embeddings, other.embeddings)
+            and np.array_equal(self.groups, other.groups)
+            and np.array_equal(self.own_class, other.own_class)
+            and self.names == other.names
+        )
+
+    def counts(self, labels: Iterable[str], enrolled_content: set[str]) -> np.ndarray:
+        """Return whether each probe still stands for a stranger, (n,) bool."""
+        enrolled = {self.group_name(label) for label in labels}
+        of_group = np.array([name not in enrolled for name in self.names], bool)
+        counts = of_group[self.groups] if len(of_group) else np.ones(len(self.groups), bool)
+        for at, content_hash in enumerate(self.content_hashes):
+            counts[at] &= content_hash not in enrolled_content
+        return counts
+
+
+def probes_of(basis: Basis, binding: Binding, reader: Reader, members: Members) -> Probes:
+    """Return the non-mated probes of a basis."""
+    if basis == "cohort":
+        return _of_cohort(binding)
+    if basis == "strangers":
+        return _of_strangers(binding, reader)
+    return _of_gallery(reader, members)
+
+
+def _of_cohort(binding: Binding) -> Probes:
+    size = binding.embedding_size
+    nobody = Cohort(np.zeros((0, size), np.float32), np.zeros(0, np.int64), ())
+    cohort = binding.cohort or nobody
+    rows, reasons = admit(cohort.embeddings, binding.distance)
+    kept = np.array([not reason for reason in reasons], bool)
+    groups = cohort.class_ids[kept]
+    alone = np.full(len(groups), -1, np.int64)
+    return Probes(rows[kept], groups, alone, cohort.class_hashes, cache(class_hash))
+
+
+def _of_strangers(binding: Binding, reader: Reader) -> Probes:
+    strangers = reader.strangers()
+    names = tuple(sorted(set(strangers.groups)))
+    position = {name: at for at, name in enumerate(names)}
+    groups = np.array([position[name] for name in strangers.groups], np.int64)
+    alone = np.full(len(groups), -1, np.int64)
+    return Probes(
+        strangers.embeddings, groups, alone, names, str, content_hashes=strangers.content_hashes
+    )
+
+
+def _of_gallery(reader: Reader, members: Members) -> Probes:
+    """Take the exemplars whose scrambled id is smallest: the sample hardly changes as rows come."""
+    everyone = members.all()
+    exemplars = everyone[members.role_of(everyone) == EXEMPLAR]
+    scrambled = exemplars.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    ids = np.sort(exemplars[np.argsort(scrambled, kind="stable")[:_MOST_OWN]])
+    own = members.class_of(ids)
+    _, groups = np.unique(own, return_inverse=True)
+    return Probes(reader.embeddings(ids), groups.astype(np.int64), own, (), str, ids=ids)
