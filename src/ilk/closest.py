@@ -148,12 +148,15 @@ def closest_classes(
     )
     if except_class is None:
         except_class = np.full(len(probes), -1, np.int64)
+    if except_row is None:
+        except_row = np.full(len(probes), -1, np.int64)
     waiting = np.arange(len(probes))
     k = num_classes + _NUM_FIRST
     while len(waiting) and len(searcher):
         neighbors = searcher.nearest(probes[waiting], k)
         is_all = neighbors.ids.shape[1] >= len(searcher)
-        is_done = _fill(result, waiting, neighbors, members, except_class[waiting], is_all)
+        left_out = except_class[waiting], except_row[waiting]
+        is_done = _fill(result, waiting, neighbors, members, left_out, is_all)
         waiting = waiting[~is_done]
         k *= 4
     return result
@@ -202,16 +205,21 @@ def _fill(
     asked: np.ndarray,
     neighbors: Neighbors,
     members: Members,
-    except_class: np.ndarray,
+    left_out: tuple[np.ndarray, np.ndarray],
     is_all: bool,
 ) -> np.ndarray:
-    """Fill in what the neighbors of the probes `asked` tell, and return which are done, (Q,)."""
+    """Fill in what the neighbors of the probes `asked` tell, and return which are done, (Q,).
+
+    For each probe a class and a row are left out, (Q,) each, -1 for none.
+    """
+    except_class, except_row = left_out
     num_probes, k = neighbors.ids.shape
     num_classes = result.class_ids.shape[1]
     probe = np.repeat(np.arange(num_probes), k)
     rows, distances = neighbors.ids.reshape(-1), neighbors.distances.reshape(-1)
     roles, class_ids = members.role_of(rows), members.class_of(rows)
     counts = (roles == IGNORE) | ((class_ids >= 0) & (class_ids != except_class[probe]))
+    counts &= rows != except_row[probe]
     at = np.flatnonzero(counts)
     may_bar = members.num_barring > 0
     at = at[
