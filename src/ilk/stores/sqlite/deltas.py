@@ -5,7 +5,9 @@ New rows lie behind the last id of that change; rows touched later are in the in
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,12 +18,8 @@ from ilk.stores.sqlite.connection import Connection
 __all__ = ["read_delta"]
 
 _COLUMNS = "embedding, id, ifnull(class_id, -1), role, is_live"
-_LIVE = "exemplar where is_live = 1"
-_NEW = "exemplar where id > ?"
+_NEW = "exemplar where id > ? and id <= ?"
 _OLD = "exemplar indexed by exemplar_touched where touched != added and touched > ? and id <= ?"
-
-_Part = tuple[str, tuple[int, ...]]
-"""Rows and the values of their condition."""
 
 
 def read_delta(
@@ -29,24 +27,32 @@ def read_delta(
 ) -> Delta:
     """Return the delta from `since` to the end `sequence`, or to an earlier one by the limit."""
     last = _last_exemplar(connection, since)
-    parts: list[_Part] = [(_OLD, (since, last)), (_NEW, (last,))] if since else [(_LIVE, ())]
-    until = sequence if limit is None else _until(connection, parts, sequence, limit)
+    until, end = sequence, connection.value("select max(id) from exemplar") or 0
+    if limit is not None:
+        until = _until(connection, since, last, sequence, limit)
     if until < sequence:
-        parts = [(f"{text} and touched <= ?", (*values, until)) for text, values in parts]
-    count = _most(connection, parts, last)
+        end = _last_exemplar(connection, until)
+    condition, values = (" and touched <= ?", (until,)) if until < sequence else ("", ())
+    parts: list[tuple[str, tuple[int, ...]]] = []
+    most = max(end - last, 0)
+    if since:
+        parts.append((_OLD + condition, (since, last, *values)))
+        most += connection.value(f"select count(*) from {parts[0][0]}", *parts[0][1])
+    is_live = "" if since else " and is_live = 1"
+    parts.append((_NEW + condition + is_live, (last, end, *values)))
     delta = Delta(
         sequence=until,
-        ids=np.empty(count, np.int64),
-        class_ids=np.empty(count, np.int64),
-        roles=np.empty(count, np.int8),
-        is_live=np.empty(count, np.bool_),
-        embeddings=np.empty((count, size), np.float32),
+        ids=np.empty(most, np.int64),
+        class_ids=np.empty(most, np.int64),
+        roles=np.empty(most, np.int8),
+        is_live=np.empty(most, np.bool_),
+        embeddings=np.empty((most, size), np.float32),
         erased=_erased(connection, since, until),
         settings_changed=_is_about_settings(connection, since, until),
     )
     start = 0
-    for text, values in parts:
-        for block in connection.blocks(f"select {_COLUMNS} from {text} order by id", *values):
+    for text, bounds in parts:
+        for block in connection.blocks(f"select {_COLUMNS} from {text} order by id", *bounds):
             _put(delta, start, block, size)
             start += len(block)
     return _first(delta, start)
@@ -74,28 +80,26 @@ def _last_exemplar(connection: Connection, since: int) -> int:
     return connection.value("select last_exemplar from change where id = ?", since) or 0
 
 
-def _until(connection: Connection, parts: list[_Part], sequence: int, limit: int) -> int:
-    """Return the last change up to which at most `limit` rows were touched; at least one change."""
-    touched = " union all ".join(f"select touched from {text}" for text, _ in parts)
-    values = [value for _, some in parts for value in some]
-    rows = connection.rows(
-        f"select touched from ({touched}) order by touched limit ?", *values, max(limit, 0) + 1
+def _until(connection: Connection, since: int, last: int, sequence: int, limit: int) -> int:
+    """Return the last change up to which at most `limit` rows were touched; at least one change.
+
+    Rows that were added and touched again count twice, so that it need not read the rows.
+    """
+    old: list[int] = []
+    if since:
+        found = connection.rows(
+            f"select touched from {_OLD} order by touched limit ?", since, last, limit + 1
+        )
+        old = [row[0] for row in found]
+    changes = connection.blocks(
+        "select id, last_exemplar from change where id > ? order by id", since
     )
-    if len(rows) <= limit:
-        return sequence
-    first, beyond = rows[0][0], rows[-1][0]
-    return int(first if beyond == first else beyond - 1)
-
-
-def _most(connection: Connection, parts: list[_Part], last: int) -> int:
-    """Return a number of rows that is enough, without reading the new ones to count them."""
-    count = 0
-    for text, values in parts:
-        if text.startswith(_NEW):
-            count += (connection.value("select max(id) from exemplar") or 0) - last
-        else:
-            count += connection.value(f"select count(*) from {text}", *values)
-    return max(count, 0)
+    until = since
+    for change, end in chain.from_iterable(changes):
+        if end - last + bisect_right(old, change) > limit:
+            return max(until, since + 1)
+        until = change
+    return sequence
 
 
 def _erased(connection: Connection, since: int, until: int) -> np.ndarray:

@@ -5,6 +5,7 @@ A range is (first, last), both included.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 
 import numpy as np
@@ -57,15 +58,19 @@ def subtract(ranges: Ranges, taken: Ranges) -> Ranges:
     found: list[tuple[int, int]] = []
     for first, last in ranges:
         start = first
-        for low, high in taken:
-            if high < start or low > last:
-                continue
+        for low, high in taken[bisect_left(taken, first, key=_last) :]:
+            if low > last:
+                break
             if low > start:
                 found.append((start, low - 1))
             start = high + 1
         if start <= last:
             found.append((start, last))
     return tuple(found)
+
+
+def _last(one: tuple[int, int]) -> int:
+    return one[1]
 
 
 def expand(ranges: Iterable[tuple[int, int]]) -> list[int]:

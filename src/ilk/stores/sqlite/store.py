@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, final
 
 from ilk.errors import ForeignGallery, GalleryError, InvalidInput
+from ilk.store import Erased
 from ilk.stores.sqlite import schema
+from ilk.stores.sqlite.checking import find_faults
 from ilk.stores.sqlite.connection import Connection, Mode, create_file
 from ilk.stores.sqlite.effects import to_json
+from ilk.stores.sqlite.erasing import clean, erase_rows, has_residue
 from ilk.stores.sqlite.line import Line
 from ilk.stores.sqlite.opening import check_file, connect, is_writable, migrate
 from ilk.stores.sqlite.reading import SqliteReader
@@ -171,6 +174,41 @@ class SqliteStore:
                 connection.roll_back()
                 raise
 
+    def erase(
+        self, *, class_ids: Iterable[int] = (), exemplar_ids: Iterable[int] = (), actor: str = ""
+    ) -> Erased:
+        """Delete for good: rows, crops, log contents; close their content for later enrollment.
+
+        With a class go all exemplars it has, live or not, and classes that were merged into it;
+        with an exemplar all rows of the same content. Unknown probes and strangers of the same
+        content go too, and strangers of a group with an erased label. When it returns, the bytes
+        of embeddings and labels are nowhere in the store's files. The file is rewritten for that.
+
+        Raises:
+            InvalidInput: There is no row of one of the ids.
+            GalleryError: As for `changing`; or another process reads an old state, or the disk has
+                no room for a second copy, so that bytes stay in the files: the message says that
+                the rows are deleted, and the next `erase` or `open` clears the rest.
+        """
+        self._check_writable()
+        with self._writer.use() as connection:
+            if self._writer.depth > 1:
+                raise GalleryError("a change is being made by this thread; finish it first")
+            connection.begin_writing()
+            try:
+                receipt = erase_rows(connection, class_ids, exemplar_ids, actor=actor, time=now())
+                connection.commit()
+            except BaseException:
+                connection.roll_back()
+                raise
+            clean(connection, self._timeout_seconds)
+        return receipt
+
+    def check(self) -> list[str]:
+        """Look over the whole store; return what is wrong with it, nothing if all is well."""
+        with self.reading(), self._reader.use() as connection:
+            return find_faults(connection)
+
     def close(self) -> None:
         """Let go of files and locks."""
         for line in (self._reader, self._watcher, self._writer):
@@ -201,6 +239,9 @@ class SqliteStore:
                             "open it once for writing, which brings it up to date"
                         )
                     migrate(connection)
+                if self._mode == "rw" and has_residue(connection):
+                    with suppress(GalleryError):  # somebody still reads an old state
+                        clean(connection, 0.0)
                 rows = connection.rows("select key, value from fact")
         except BaseException:
             self.close()
