@@ -121,6 +121,8 @@ class Gallery:
         anew = self.fresh()
         assert self.calibrator.closest.tolist() == anew.closest.tolist()
         assert self.calibrator.closest_rows.tolist() == anew.closest_rows.tolist()
+        kept = anew.closest[self.calibrator.is_kept]
+        assert self.calibrator.sorted_closest.tolist() == sorted(kept.tolist())
         for at, probe in enumerate(self.strangers):
             own = -1 if self.own is None else int(self.own[at])
             found = (self.calibrator.closest[at], self.calibrator.closest_rows[at])
@@ -153,7 +155,7 @@ def test_following_is_asking_everything_anew(
     gallery.check()
     for dropped, put, roles, what, other in changes:
         rng = np.random.default_rng(other)
-        ids = np.array(sorted(put - dropped), np.int64)
+        ids = rng.permutation(np.array(sorted(put - dropped), np.int64))
         rows = rng.integers(-2, 3, (len(ids), 3)).astype(np.float32)
         chosen = np.array(rng.choice(roles, len(ids)), np.int8)
         class_ids = rng.integers(0, 4, len(ids))

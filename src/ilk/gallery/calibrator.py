@@ -144,14 +144,12 @@ class Calibrator:
         if np.isin(touched, self._barring).any() or 2 * len(put_ids) > len(searcher):
             self.recompute(searcher, members)
             return
-        is_there = np.isin(put_ids, members.knows(put_ids))
-        ids, rows = put_ids[is_there], put_embeddings[is_there]
-        shows = members.role_of(ids) == EXEMPLAR
+        shows = members.role_of(put_ids) == EXEMPLAR
         is_asked = np.isin(self.closest_rows, touched)
         if not shows.all():
-            bars, _ = self._closest_of(ids[~shows], rows[~shows], None)
+            bars, _ = self._closest_of(put_ids[~shows], put_embeddings[~shows], None)
             is_asked |= bars <= self.closest
-        ids, rows = ids[shows], rows[shows]
+        ids, rows = put_ids[shows], put_embeddings[shows]
         values, found = self._closest_of(ids, rows, members.class_of(ids))
         is_tied = (values == self.closest) & (found >= 0) & (found < self.closest_rows)
         is_closer = (values < self.closest) | is_tied
