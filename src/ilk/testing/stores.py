@@ -89,6 +89,7 @@ def _check_errors(store: Store) -> None:
                 writer.add_exemplars(class_id, [sound])
                 fault(writer, class_id)
         except (GalleryError, InvalidInput):
+            _check_undone(store, what)
             continue
         raise AssertionError(f"{what} must raise a GalleryError or InvalidInput, it was accepted")
     try:
@@ -96,9 +97,14 @@ def _check_errors(store: Store) -> None:
             writer.add_class("twice")
             raise ZeroDivisionError
     except ZeroDivisionError:
-        pass
+        _check_undone(store, "an error in the block")
     with store.changing("nothing"):
         pass
+
+
+def _check_undone(store: Store, what: str) -> None:
+    with store.reading() as reader:
+        claim(reader.find_class("twice") is None, f"{what} must undo the change, half of it stays")
 
 
 def _check_views(store: Store, open: Callable[[], Store]) -> None:
