@@ -5,6 +5,7 @@ Shapes: Q probes, N rows, k neighbors, D embedding size.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import final
 
 import numpy as np
@@ -37,6 +38,7 @@ class ExactSearcher:
     Args:
         distance: What closeness means.
         embedding_size: D.
+        on_change: Told the positions of rows that came, changed or moved.
 
     Example:
         >>> searcher = ExactSearcher(Euclidean(), 1)
@@ -46,13 +48,27 @@ class ExactSearcher:
         ([[5, 3]], [[1.0, 5.0]])
     """
 
-    def __init__(self, distance: Distance, embedding_size: int) -> None:
+    def __init__(
+        self,
+        distance: Distance,
+        embedding_size: int,
+        *,
+        on_change: Callable[[np.ndarray], None] = lambda positions: None,
+    ) -> None:
         self._distance, self._size = distance, embedding_size
+        self._on_change = on_change
         self._rows = Rows(embedding_size)
         self._keys = Keys(distance)
 
     @classmethod
-    def adopt(cls, distance: Distance, ids: np.ndarray, embeddings: np.ndarray) -> ExactSearcher:
+    def adopt(
+        cls,
+        distance: Distance,
+        ids: np.ndarray,
+        embeddings: np.ndarray,
+        *,
+        on_change: Callable[[np.ndarray], None] = lambda positions: None,
+    ) -> ExactSearcher:
         """Make a searcher of whole arrays without copying them; they may be memory-mapped.
 
         They must be writable (copy-on-write will do) and nobody else's from now on. A matrix that
@@ -62,8 +78,9 @@ class ExactSearcher:
             distance: What closeness means.
             ids: (N,) int64, all different.
             embeddings: (N, D) float32.
+            on_change: As above.
         """
-        searcher = cls(distance, embeddings.shape[1])
+        searcher = cls(distance, embeddings.shape[1], on_change=on_change)
         searcher._rows.adopt(ids, embeddings)
         searcher._keys.update(embeddings, np.arange(len(ids)), len(ids))
         return searcher
@@ -74,13 +91,11 @@ class ExactSearcher:
 
     def put(self, ids: np.ndarray, embeddings: np.ndarray) -> None:
         """Add rows, or replace those whose id is there; of two with one id, the last is kept."""
-        changed = self._rows.put(ids, embeddings)
-        self._keys.update(self._rows.embeddings, changed, self._rows.capacity)
+        self._follow(self._rows.put(ids, embeddings))
 
     def drop(self, ids: np.ndarray) -> None:
         """Take rows out; ids that are not there are no error."""
-        moved = self._rows.drop(ids)
-        self._keys.update(self._rows.embeddings, moved, self._rows.capacity)
+        self._follow(self._rows.drop(ids))
 
     def rows(self) -> tuple[np.ndarray, np.ndarray]:
         """Return ids (N,) and embeddings (N, D) in the searcher's own order, as views."""
@@ -99,11 +114,34 @@ class ExactSearcher:
             np.concatenate([np.zeros((0, k)), *(part.distances for part in parts)]),
         )
 
+    def nearest_among(self, probes: np.ndarray, positions: list[np.ndarray], k: int) -> Neighbors:
+        """Return the k closest of the rows at some positions, at least k of them for each probe.
+
+        Args:
+            probes: (Q, D).
+            positions: Q arrays of different positions in `rows`.
+            k: How many.
+        """
+        queries = self._safe_queries(probes)
+        keys, band = self._keys.of(self._rows.embeddings), self._keys.band(queries)
+        rows = []
+        for query, at, slack in zip(queries, positions, band, strict=True):
+            values = keys[at] @ query
+            kth = np.partition(values, len(at) - k)[len(at) - k]
+            rows.append(at[values >= kth - values.dtype.type(slack)])
+        probe = np.repeat(np.arange(len(probes)), [len(at) for at in rows])
+        return self._settle(probes, probe, np.concatenate(rows), k)
+
+    def keys(self) -> np.ndarray:
+        """Return the (N, K) search keys in the order of `rows`, a view."""
+        return self._keys.of(self._rows.embeddings)
+
+    def _follow(self, positions: np.ndarray) -> None:
+        self._keys.update(self._rows.embeddings, positions, self._rows.capacity)
+        self._on_change(positions)
+
     def _nearest(self, probes: np.ndarray, k: int) -> Neighbors:
-        queries = self._keys.queries(probes)
-        if not self._keys.is_safe(queries):
-            self._widen_or_refuse()
-            return self._nearest(probes, k)
+        queries = self._safe_queries(probes)
         keys, band = self._keys.of(self._rows.embeddings), self._keys.band(queries)
         probe = row = np.zeros(0, np.int64)
         left = np.arange(len(queries))
@@ -115,13 +153,22 @@ class ExactSearcher:
                 self._keys.widen(self._rows.embeddings)
                 return self._nearest(probes, k)
             probe, row = np.concatenate([probe, left[more]]), np.concatenate([row, rows])
+        return self._settle(probes, probe, row, k)
+
+    def _settle(self, probes: np.ndarray, probe: np.ndarray, row: np.ndarray, k: int) -> Neighbors:
+        """Return the k closest of the (probe, row) pairs by their exact distances."""
         exact = exact_distances(self._distance, probes, self._rows.embeddings, probe, row)
         return closest_first(probe, self._rows.ids[row], exact, len(probes), k)
 
-    def _widen_or_refuse(self) -> None:
+    def _safe_queries(self, probes: np.ndarray) -> np.ndarray:
+        """Return the queries; turn to float64 if products with them would overflow float32."""
+        queries = self._keys.queries(probes)
+        if self._keys.is_safe(queries):
+            return queries
         if self._keys.is_wide:
             raise InvalidInput(
                 f"the probes are too long for the {self._distance.name} distance: products with "
                 "them overflow float64; scale the embeddings down"
             )
         self._keys.widen(self._rows.embeddings)
+        return self._safe_queries(probes)

@@ -91,8 +91,8 @@ class Keys:
 
     def is_safe(self, queries: np.ndarray) -> bool:
         """Tell whether no product of these queries with a key can overflow."""
-        largest = float(np.finfo(self._dtype).max) / 4
-        return bool((np.abs(queries).max(initial=0.0) * max(1.0, self._longest)) < largest)
+        largest = float(np.abs(queries).max(initial=0.0)) * queries.shape[1] ** 0.5
+        return largest * max(1.0, self._longest) < float(np.finfo(self._dtype).max)
 
     def band(self, queries: np.ndarray) -> np.ndarray:
         """Return for each query how far apart two products must be to be in the right order."""

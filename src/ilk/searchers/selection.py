@@ -5,11 +5,9 @@ Shapes: Q queries, N keys, K key size, k neighbors.
 
 from __future__ import annotations
 
-import sys
-import threading
-from typing import Any
-
 import numpy as np
+
+from ilk.searchers.engine import load_faiss, scan_rows
 
 __all__ = ["scan_few", "select"]
 
@@ -27,12 +25,6 @@ _MANY_HITS = 8
 
 _EXTRA = 16
 """How many rows more than k are fetched, to prove that none was missed."""
-
-_WORTH_IMPORTING = 10_000_000
-"""Numbers in the matrix from which on even one scan pays for importing faiss."""
-
-_FAISS_LOCK = threading.Lock()
-"""faiss keeps the choice between its two kernels in a global variable."""
 
 Pairs = tuple[np.ndarray, np.ndarray]
 """Positions of queries and of rows."""
@@ -128,35 +120,14 @@ def scan_few(
     fetched. Without faiss, or where importing it would take longer than it saves, that is all.
     """
     nothing = np.zeros(0, np.int64)
-    faiss = _faiss(keys)
+    faiss = load_faiss(keys.size) if keys.dtype == np.float32 else None
     if faiss is None:
         return (nothing, nothing), np.arange(len(queries))
     fetched = min(len(keys), k + _EXTRA)
-    with _FAISS_LOCK:
-        threshold, threads = faiss.cvar.distance_compute_blas_threshold, faiss.omp_get_max_threads()
-        faiss.cvar.distance_compute_blas_threshold = 1 << 30
-        faiss.omp_set_num_threads(1)
-        try:
-            values, rows = faiss.knn(queries, keys, fetched, metric=faiss.METRIC_INNER_PRODUCT)
-        finally:
-            faiss.cvar.distance_compute_blas_threshold = threshold
-            faiss.omp_set_num_threads(threads)
+    values, rows = scan_rows(faiss, queries, keys, fetched)
     cut = values[:, k - 1] - band.astype(values.dtype)
     is_proven = values[:, -1] < cut
     if fetched == len(keys):
         is_proven[:] = True
     probe, at = np.nonzero((values >= cut[:, None]) & is_proven[:, None])
     return (probe, rows[probe, at]), np.flatnonzero(~is_proven)
-
-
-def _faiss(keys: np.ndarray) -> Any:
-    """Return the module if it is installed, fits the keys and is worth its 0.2 s of importing."""
-    if keys.dtype != np.float32:
-        return None
-    if "faiss" not in sys.modules and keys.size < _WORTH_IMPORTING:
-        return None
-    try:
-        import faiss
-    except ImportError:
-        return None
-    return faiss
