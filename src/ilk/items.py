@@ -5,7 +5,9 @@ An item points at its content and never holds more than it was given; `preproces
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -43,11 +45,11 @@ class Item:
         """Return the SHA-256 of the bytes behind the item, its box included.
 
         Raises:
-            OSError: The file cannot be read.
+            OSError: The file cannot be read, or is none: a pipe or a device may never end.
         """
         digest = hashlib.sha256()
         if isinstance(self.source, Path):
-            digest.update(self.source.read_bytes())
+            _digest_file(digest, self.source)
         else:
             digest.update(f"{self.source.dtype.str}{self.source.shape}".encode())
             digest.update(np.ascontiguousarray(self.source).tobytes())
@@ -128,3 +130,13 @@ class Items:
     def take(self, indices: Iterable[int]) -> Items:
         """Return the items at these positions, in that order."""
         return replace(self, items=tuple(self.items[i] for i in indices))
+
+
+def _digest_file(digest: hashlib._Hash, path: Path) -> None:
+    """Feed the bytes of a regular file to a digest, however large it is."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        what = "is a folder" if stat.S_ISDIR(mode) else "is not a regular file"
+        raise OSError(errno.EINVAL, what, str(path))
+    with path.open("rb") as file:
+        hashlib.file_digest(file, lambda: digest)

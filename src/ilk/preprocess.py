@@ -163,6 +163,8 @@ class Preprocess:
         if self.shape is not None and item.source.shape != self.shape:
             shapes = f"expected an array of shape {self.shape}, got {item.source.shape}"
             raise UnreadableItem(f"{item.name}: {shapes}")
+        if item.source.dtype.kind not in "fiub" or not np.isfinite(item.source).all():
+            raise UnreadableItem(f"{item.name}: expected an array of finite numbers")
         return item.source
 
     def inputs(self, loaded: Sequence[np.ndarray]) -> np.ndarray:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
-import numpy as np
-
 from ilk.artifact import Artifact
+from ilk.bound_encoder import BoundEncoder, Progress, Source, as_item
 from ilk.crops import crop_of
-from ilk.embedding import Embedded, EmbeddingCache, embed_items
+from ilk.embedding import Embedded, EmbeddingCache
 from ilk.encoder import Encoder
 from ilk.encoders.onnx import open_encoder
-from ilk.errors import GalleryError, WrongEncoder
+from ilk.errors import GalleryError, InvalidInput
 from ilk.gallery import Gallery
 from ilk.gallery.deciding import not_assessable
 from ilk.gallery.enrolling import Guard
@@ -26,16 +25,12 @@ from ilk.items import Item, Items
 from ilk.results import Enrollment, Identification, Verification
 from ilk.store import Role
 from ilk.thresholds import Threshold
+from ilk.unreadable import OnUnreadable
 
 __all__ = ["Recognizer"]
 
-Progress = Callable[[int, int], None]
-Source = Path | str | np.ndarray | Item
-"""A file, pixels, or an item with its box."""
-
 _AT_ONCE = 256
-"""Items that are embedded and enrolled in one change: what a crash can lose is what no call has
-returned."""
+"""Items that are embedded and enrolled in one change."""
 
 
 @final
@@ -48,20 +43,21 @@ class Recognizer:
         ...     print(recognizer.identify(["who is this.png"])[0].label)
     """
 
-    def __init__(self, gallery: Gallery, encoder: Encoder) -> None:
+    def __init__(
+        self, gallery: Gallery, encoder: Encoder, *, num_threads: int | None = None
+    ) -> None:
         """Join a gallery and an encoder; `open` and `create` do so for an artifact.
 
         Raises:
             WrongEncoder: The gallery is bound to another encoder.
         """
-        if encoder.fingerprint != gallery.binding.encoder_fingerprint:
-            raise WrongEncoder(
-                f"the gallery is bound to encoder "
-                f"{gallery.binding.encoder_fingerprint[:12]}..., got "
-                f"{encoder.fingerprint[:12]}...; use the gallery's own artifact, or move "
-                "the gallery with `ilk gallery migrate`"
-            )
-        self.gallery, self.encoder = gallery, encoder
+        self.gallery = gallery
+        self._bound = BoundEncoder(gallery, encoder, num_threads=num_threads)
+
+    @property
+    def encoder(self) -> Encoder:
+        """What embeds."""
+        return self._bound.encoder
 
     @staticmethod
     def create(
@@ -96,7 +92,7 @@ class Recognizer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        self.gallery.__exit__(kind, error, trace)
 
     def enroll(
         self,
@@ -110,53 +106,45 @@ class Recognizer:
         guard: Guard = "warn",
         cache: EmbeddingCache | None = None,
         progress: Progress | None = None,
+        call: str = "",
     ) -> list[Enrollment]:
         """Enroll items under their labels; each succeeds or fails by itself.
 
+        It goes on part by part. What `progress` was told of is durable.
+
         Args:
-            items: What to enroll, such as `open_source` gives. Items that could not be read are
-                answered for too.
+            items: What to enroll, such as `open_source` gives.
             label: Instead of the labels of the items.
             metadata: Per item.
             keep_crops: Keep a small picture of each in the gallery, for people and for migration.
-            expires: The day from which they may not be kept.
+            expires: As in `Gallery.enroll`.
             role: As in `Gallery.enroll`.
             guard: As in `Gallery.enroll`.
             cache: Of embeddings.
-            progress: Called with (items done, items in all).
+            progress: Called after each part.
+            call: What the history and `Gallery.undo_call` know all parts by.
 
         Returns:
             One `Enrollment` per item, in order, then one per problem that the items came with.
+
+        Raises:
+            InvalidInput: A label is none, or crops are asked for of what are no pictures.
+            GalleryError: The store cannot be written; what earlier parts enrolled stays.
         """
-        call = secrets.token_hex(8)
+        if keep_crops and self.encoder.preprocess.modality != "image":
+            raise InvalidInput("crops are pictures, and this encoder takes arrays; keep none")
+        if metadata is not None and len(metadata) != len(items):
+            raise InvalidInput(f"expected {len(items)} metadata, one per item, got {len(metadata)}")
+        options: dict[str, Any] = {"expires": expires, "role": role, "guard": guard}
+        options["call"] = call or secrets.token_hex(8)
         answers: list[Enrollment] = []
         for start in range(0, len(items), _AT_ONCE):
-            at = range(start, min(start + _AT_ONCE, len(items)))
-            part = items.take(at).items
-            named = [item if label is None else replace(item, label=label) for item in part]
-            embedded = self._embed(named, cache)
-            kept = embedded.items.items
-            position = {id(item): i for i, item in zip(at, named, strict=True)}
-            enrolled = self.gallery.enroll(
-                [item.label for item in kept],
-                embedded.embeddings,
-                content_hashes=embedded.hashes,
-                names=[item.name for item in kept],
-                metadata=metadata and [metadata[position[id(item)]] for item in kept],
-                crops=[crop_of(item) for item in kept] if keep_crops else None,
-                expires=expires,
-                role=role,
-                guard=guard,
-                call=call,
-            )
-            answered = {id(item): answer for item, answer in zip(kept, enrolled, strict=True)}
-            reasons = {problem.name: problem.reason for problem in embedded.items.problems}
-            answers += [
-                answered.get(id(i)) or _refused(i.name, i.label, reasons.get(i.name, ""))
-                for i in named
-            ]
+            part = items.items[start : start + _AT_ONCE]
+            named = [replace(i, label=i.label if label is None else label) for i in part]
+            about = metadata[start : start + _AT_ONCE] if metadata else [{}] * len(part)
+            answers += self._enroll(named, about, cache, options, keep_crops=keep_crops)
             if progress is not None:
-                progress(at.stop, len(items))
+                progress(len(answers), len(items))
         return answers + [_refused(p.name, label or "", p.reason) for p in items.problems]
 
     def identify(
@@ -171,24 +159,33 @@ class Recognizer:
         Raises:
             NotCalibrated: The gallery has no threshold.
         """
-        items = [as_item(source) for source in sources]
-        return self.answers(items, self._embed(items, None, progress), num_candidates)
+        return self._bound.ask(
+            [as_item(source) for source in sources],
+            lambda embedded: self.gallery.identify(
+                embedded.embeddings, num_candidates=num_candidates, names=_names(embedded)
+            ),
+            lambda item, reason: not_assessable(reason, item.name),
+            progress=progress,
+        )
 
     def identify_set(
         self, sources: Iterable[Source], *, num_candidates: int = 5, name: str = ""
     ) -> Identification:
-        """Give one answer about several pictures of one thing.
+        """Give one answer about several pictures of one thing; unreadable ones are left out.
 
         Raises:
             NotCalibrated: The gallery has no threshold.
         """
-        embedded = self._embed([as_item(source) for source in sources], None)
-        if not len(embedded):
-            reasons = [problem.reason for problem in embedded.items.problems]
-            return not_assessable(reasons[0] if reasons else "the set is empty", name)
-        return self.gallery.identify_set(
-            embedded.embeddings, num_candidates=num_candidates, name=name
-        )
+
+        def ask(embedded: Embedded) -> Identification:
+            if not len(embedded):
+                problems = [f"{p.name}: {p.reason}" for p in embedded.items.problems]
+                return not_assessable(problems[0] if problems else "the set has no pictures", name)
+            return self.gallery.identify_set(
+                embedded.embeddings, num_candidates=num_candidates, name=name
+            )
+
+        return self._bound.embed(Items(tuple(map(as_item, sources))), ask)
 
     def verify(
         self, label: str, sources: Iterable[Source], *, target_fmr: float = 0.01
@@ -199,21 +196,15 @@ class Recognizer:
             NoSuchClass: The gallery has no such class.
             NotCalibrated: The calibration strangers cannot carry the rate.
         """
-        items = [as_item(source) for source in sources]
-        embedded = self._embed(items, None)
-        kept = embedded.items.items
-        answers = self.gallery.verify(
-            label, embedded.embeddings, target_fmr=target_fmr, names=[item.name for item in kept]
+        return self._bound.ask(
+            [as_item(source) for source in sources],
+            lambda embedded: self.gallery.verify(
+                label, embedded.embeddings, target_fmr=target_fmr, names=_names(embedded)
+            ),
+            lambda item, reason: Verification(
+                label=label, is_accepted=False, reason=reason, name=item.name
+            ),
         )
-        answered = {id(item): answer for item, answer in zip(kept, answers, strict=True)}
-        reasons = {problem.name: problem.reason for problem in embedded.items.problems}
-        return [
-            answered.get(id(item))
-            or Verification(
-                label=label, is_accepted=False, reason=reasons.get(item.name, ""), name=item.name
-            )
-            for item in items
-        ]
 
     def calibrate(
         self,
@@ -222,6 +213,7 @@ class Recognizer:
         strangers: Items | None = None,
         basis: Basis | None = None,
         margin: float | None = None,
+        on_unreadable: OnUnreadable = "stop",
         cache: EmbeddingCache | None = None,
         progress: Progress | None = None,
     ) -> Threshold:
@@ -232,69 +224,77 @@ class Recognizer:
             strangers: Items of classes that are not enrolled, with their labels.
             basis: Whose distances.
             margin: How close a second class makes an answer ambiguous.
+            on_unreadable: Whether to stop at strangers that cannot be read, or go on without.
             cache: Of embeddings.
-            progress: Called with (items done, items in all).
+            progress: Called as strangers are embedded.
+
+        Raises:
+            NotCalibrated: The basis cannot carry the target; nothing was changed.
+            UnreadableItem: A stranger cannot be read.
         """
         if strangers is None:
             return self.gallery.calibrate(target_fpir, basis=basis, margin=margin)
-        embedded = self._embed(strangers.items, cache, progress)
-        return self.gallery.calibrate(
-            target_fpir,
-            basis=basis,
-            strangers=embedded.embeddings,
-            groups=[item.label for item in embedded.items.items],
-            content_hashes=embedded.hashes,
-            margin=margin,
-        )
 
-    def answers(
-        self, items: Sequence[Item], embedded: Embedded, num_candidates: int
-    ) -> list[Identification]:
-        """Answer about items, those that could not be embedded included."""
-        kept = embedded.items.items
-        answers = self.gallery.identify(
-            embedded.embeddings, num_candidates=num_candidates, names=[i.name for i in kept]
-        )
-        answered = {id(item): answer for item, answer in zip(kept, answers, strict=True)}
-        reasons = {problem.name: problem.reason for problem in embedded.items.problems}
-        return [
-            answered.get(id(item)) or not_assessable(reasons.get(item.name, ""), item.name)
-            for item in items
-        ]
+        def ask(embedded: Embedded) -> Threshold:
+            return self.gallery.calibrate(
+                target_fpir,
+                basis=basis,
+                strangers=embedded.embeddings,
+                groups=[item.label for item in embedded.items.items],
+                content_hashes=embedded.hashes,
+                margin=margin,
+            )
 
-    def _embed(
+        return self._bound.embed(strangers, ask, cache, progress, on_unreadable)
+
+    def _enroll(
         self,
         items: Sequence[Item],
+        metadata: Sequence[Mapping[str, Any]],
         cache: EmbeddingCache | None,
-        progress: Progress | None = None,
-    ) -> Embedded:
-        return embed_items(
-            self.encoder,
-            Items(tuple(items)),
-            on_unreadable="skip",
-            cache=cache,
-            progress=progress,
+        options: Mapping[str, Any],
+        *,
+        keep_crops: bool,
+    ) -> list[Enrollment]:
+        """Enroll one part in one change."""
+        about = {id(item): given for item, given in zip(items, metadata, strict=True)}
+
+        def enroll(embedded: Embedded) -> Sequence[Enrollment]:
+            kept = embedded.items.items
+            if not kept:
+                return []
+            return self.gallery.enroll(
+                [item.label for item in kept],
+                embedded.embeddings,
+                content_hashes=embedded.hashes,
+                names=[item.name for item in kept],
+                metadata=[about[id(item)] for item in kept],
+                crops=[crop_of(item) for item in kept] if keep_crops else None,
+                **options,
+            )
+
+        return self._bound.ask(
+            items, enroll, lambda i, why: _refused(i.name, i.label, why), cache=cache
         )
-
-
-def as_item(source: Source) -> Item:
-    """Return a source as an item without a label."""
-    if isinstance(source, Item):
-        return source
-    if isinstance(source, np.ndarray):
-        return Item(source, "", "an array")
-    return Item(Path(source), "", str(source))
 
 
 def _with_encoder(gallery: Gallery, num_threads: int | None) -> Recognizer:
     artifact = gallery.binding.artifact
-    if artifact is None:
+    try:
+        if artifact is None:
+            raise GalleryError(
+                "the gallery holds embeddings from elsewhere and has no encoder; use ilk.Gallery "
+                "with embeddings instead"
+            )
+        encoder = open_encoder(artifact, num_threads=num_threads)
+        return Recognizer(gallery, encoder, num_threads=num_threads)
+    except BaseException:
         gallery.close()
-        raise GalleryError(
-            "the gallery holds embeddings from elsewhere and has no encoder; use ilk.Gallery with "
-            "embeddings instead"
-        )
-    return Recognizer(gallery, open_encoder(artifact, num_threads=num_threads))
+        raise
+
+
+def _names(embedded: Embedded) -> list[str]:
+    return [item.name for item in embedded.items.items]
 
 
 def _refused(name: str, label: str, reason: str) -> Enrollment:

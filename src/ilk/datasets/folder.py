@@ -29,7 +29,7 @@ from pathlib import Path, PurePosixPath
 from ilk.images import looks_like_picture
 from ilk.items import Item, Items, Problem
 
-__all__ = ["clean_label", "file_problem", "read_folder"]
+__all__ = ["clean_label", "file_problem", "list_pictures", "read_folder"]
 
 _READ = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 _NOT_READ = {
@@ -73,6 +73,16 @@ def read_folder(root: Path) -> Items:
         else:
             items.append(Item(root / path, clean_label("/".join(folders)), name, split=split))
     return Items(tuple(items), tuple(problems), origin=str(root))
+
+
+def list_pictures(root: Path) -> Iterator[tuple[Path, str | None]]:
+    """Yield the path of each picture below `root`, and why it cannot be used if it cannot.
+
+    Raises:
+        OSError: The root itself cannot be listed.
+    """
+    for path, reason in _walk(root, PurePosixPath(), ()):
+        yield root / path, reason
 
 
 def clean_label(text: str) -> str:

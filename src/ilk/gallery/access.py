@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TypeVar, final
 
-from ilk.errors import GalleryError
+from ilk.errors import GalleryError, WrongEncoder
 from ilk.gallery.binding import Binding
 from ilk.gallery.location import Generation, Location
 from ilk.gallery.settings import Settings
@@ -35,6 +35,7 @@ class Access:
         self.location, self.actor = location, actor
         self._searcher = searcher
         self._lock = threading.RLock()
+        self._only_for: str | None = None
         self._enter()
 
     @contextmanager
@@ -75,18 +76,47 @@ class Access:
             self._state.refresh()
             yield self._state
 
-    def close(self) -> None:
-        """Keep the search state for the next opening, if that is worth it, and let go of files."""
+    @contextmanager
+    def only_for(self, encoder_fingerprint: str) -> Iterator[None]:
+        """Refuse, for the time of a `with` block, to work on a gallery of another encoder.
+
+        Raises:
+            WrongEncoder: It is bound to another, or becomes so.
+        """
+        with self._lock:
+            self._only_for = encoder_fingerprint
+            try:
+                self._require_encoder()
+                yield
+            finally:
+                self._only_for = None
+
+    def close(self, *, keep: bool = True) -> None:
+        """Keep the search state for the next opening, if that is worth it, and let go of files.
+
+        Args:
+            keep: Whether the state may be kept: not after an interruption, which can come
+                anywhere and leave it half followed.
+        """
         with self._lock:
             try:
-                with self.held() as state:
-                    state.save()
+                if keep:
+                    with self.held() as state:
+                        state.save()
             except (GalleryError, OSError):
                 pass  # only a cache: on a read-only or full disk the next opening is slower
             self.store.close()
 
+    def _require_encoder(self) -> None:
+        if self._only_for not in (None, self.binding.encoder_fingerprint):
+            raise WrongEncoder(
+                f"the gallery is bound to encoder {self.binding.encoder_fingerprint[:12]}..., got "
+                f"{str(self._only_for)[:12]}...; use the gallery's own artifact, or move the "
+                "gallery with `ilk gallery migrate`"
+            )
+
     def _enter(self) -> None:
-        self._stamp = self.location.stamp()
+        stamp = self.location.stamp()
         self.generation = self.location.current()
         self.store = open_store(self.generation)
         try:
@@ -97,6 +127,8 @@ class Access:
         except BaseException:
             self.store.close()
             raise
+        self._stamp = stamp
+        self._require_encoder()
 
 
 def open_store(generation: Generation) -> Store:

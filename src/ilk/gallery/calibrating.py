@@ -11,6 +11,7 @@ from ilk.calibration import trials_needed
 from ilk.errors import InvalidInput, NotCalibrated
 from ilk.gallery.access import Access
 from ilk.gallery.admission import admit, check_shape
+from ilk.gallery.calibration_report import CalibrationReport, calibration_report
 from ilk.gallery.enrolling import content_hash_of
 from ilk.gallery.settings import Basis, Settings
 from ilk.gallery.state import State
@@ -18,7 +19,7 @@ from ilk.gallery.strangers import probes_of
 from ilk.store import NewStranger, Writer
 from ilk.thresholds import Threshold
 
-__all__ = ["calibrate", "settings_for", "strangers_of"]
+__all__ = ["calibrate", "report", "settings_for", "strangers_of"]
 
 
 def strangers_of(
@@ -66,6 +67,28 @@ def calibrate(
         access.change("calibrate", work)
     with access.fresh() as state:
         return state.threshold
+
+
+def report(access: Access, factor: float) -> CalibrationReport:
+    """Return what the threshold keeps and costs, now and at `factor` times the classes.
+
+    Raises:
+        NotCalibrated: There is no threshold.
+    """
+    with access.fresh() as state:
+        threshold, calibrator = state.threshold, state.calibrator
+        if calibrator is None:
+            raise NotCalibrated("the gallery is not calibrated")
+        return calibration_report(
+            calibrator,
+            state.live.searcher,
+            state.live.members,
+            target_fpir=threshold.target_fpir,
+            gallery_size=threshold.gallery_size,
+            fingerprint=threshold.fingerprint,
+            factor=factor,
+            is_every=state.live.templates.is_every,
+        )
 
 
 def settings_for(

@@ -1,0 +1,106 @@
+"""An encoder kept to the gallery that it embeds for: never the embeddings of one to another's."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar, final
+
+import numpy as np
+
+from ilk.embedding import Embedded, EmbeddingCache, embed_items
+from ilk.encoder import Encoder
+from ilk.encoders.onnx import open_encoder
+from ilk.errors import WrongEncoder
+from ilk.gallery import Gallery
+from ilk.items import Item, Items
+from ilk.unreadable import OnUnreadable
+
+__all__ = ["BoundEncoder", "Progress", "Source", "as_item"]
+
+_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
+Progress = Callable[[int, int], None]
+"""Called with (items done, items in all)."""
+
+Source = Path | str | np.ndarray | Item
+"""A file, pixels, or an item with its box."""
+
+
+@final
+class BoundEncoder:
+    """The encoder of a gallery, which changes when somebody migrates that."""
+
+    def __init__(
+        self, gallery: Gallery, encoder: Encoder, *, num_threads: int | None = None
+    ) -> None:
+        """Join them.
+
+        Raises:
+            WrongEncoder: The gallery is bound to another encoder.
+        """
+        self.encoder = encoder
+        self._gallery, self._num_threads = gallery, num_threads
+        with gallery.access.only_for(encoder.fingerprint):
+            pass
+
+    def ask(
+        self,
+        items: Sequence[Item],
+        work: Callable[[Embedded], Sequence[_Answer]],
+        refuse: Callable[[Item, str], _Answer],
+        *,
+        cache: EmbeddingCache | None = None,
+        progress: Progress | None = None,
+    ) -> list[_Answer]:
+        """Return an answer per item, in order: of `work`, or of `refuse` if it cannot be read."""
+
+        def ask(embedded: Embedded) -> list[_Answer]:
+            answers, problems = iter(work(embedded)), iter(embedded.items.problems)
+            kept = deque(embedded.items.items)
+            result = []
+            for item in items:
+                if kept and kept[0] is item:
+                    kept.popleft()
+                    result.append(next(answers))
+                else:
+                    result.append(refuse(item, next(problems).reason))
+            return result
+
+        return self.embed(Items(tuple(items)), ask, cache, progress)
+
+    def embed(
+        self,
+        items: Items,
+        work: Callable[[Embedded], _Result],
+        cache: EmbeddingCache | None = None,
+        progress: Progress | None = None,
+        on_unreadable: OnUnreadable = "skip",
+    ) -> _Result:
+        """Do `work` on embeddings by the encoder that the gallery is bound to at that time.
+
+        A migration may have given it another one since the last call.
+        """
+        while True:
+            encoder = self.encoder
+            embedded = embed_items(
+                encoder, items, on_unreadable=on_unreadable, cache=cache, progress=progress
+            )
+            try:
+                with self._gallery.access.only_for(encoder.fingerprint):
+                    return work(embedded)
+            except WrongEncoder:
+                binding = self._gallery.binding
+                if binding.artifact is None or binding.encoder_fingerprint == encoder.fingerprint:
+                    raise
+                self.encoder = open_encoder(binding.artifact, num_threads=self._num_threads)
+
+
+def as_item(source: Source) -> Item:
+    """Return a source as an item without a label."""
+    if isinstance(source, Item):
+        return source
+    if isinstance(source, np.ndarray):
+        return Item(source, "", "an array")
+    return Item(Path(source), "", str(source))

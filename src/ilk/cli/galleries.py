@@ -1,0 +1,104 @@
+"""What commands on galleries have in common: arguments, options, the change they report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from ilk.gallery import Gallery
+
+__all__ = [
+    "actor_option",
+    "exemplars_option",
+    "gallery_argument",
+    "json_option",
+    "tell_change",
+    "threads_option",
+]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def gallery_argument(command: _Command) -> _Command:
+    """Add GALLERY: the folder of one."""
+    return click.argument("gallery", metavar="GALLERY", type=click.Path(path_type=Path))(command)
+
+
+def actor_option(command: _Command) -> _Command:
+    """Add --actor: who the history names."""
+    return click.option(
+        "--actor", metavar="NAME", help="Who the history names. Default: the name of the user."
+    )(command)
+
+
+def json_option(command: _Command) -> _Command:
+    """Add --json."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print JSON, described in docs/json.md."
+    )(command)
+
+
+def threads_option(command: _Command) -> _Command:
+    """Add --num-threads, for the encoder."""
+    return click.option(
+        "--num-threads", type=click.IntRange(min=1), help="Of the encoder. Default: all cores."
+    )(command)
+
+
+class _Ids(click.ParamType[Any]):
+    """Ids, such as 7 or 3,5-8."""
+
+    name = "ids"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[int]:
+        """Return them."""
+        if not isinstance(value, str):
+            return list(value)
+        ids: list[int] = []
+        for part in value.split(","):
+            first, dash, last = part.partition("-")
+            if not first.isdecimal() or (dash and not last.isdecimal()):
+                self.fail(f"expected ids such as 7 or 3,5-8, got {value!r}", param, ctx)
+            ids += range(int(first), int(last if dash else first) + 1)
+        return ids
+
+
+def exemplars_option(*, required: bool = False) -> Callable[[_Command], _Command]:
+    """Add --exemplar ID, which may be given several times, as one list `exemplars`."""
+
+    def joined(
+        context: click.Context, parameter: click.Parameter, value: Iterable[list[int]]
+    ) -> list[int]:
+        return [i for ids in value for i in ids]
+
+    return click.option(
+        "--exemplar",
+        "exemplars",
+        multiple=True,
+        required=required,
+        type=_Ids(),
+        metavar="ID...",
+        callback=joined,
+        help="Ids, such as 7 or 3,5-8, as `ilk gallery show` lists them. Repeatable.",
+    )
+
+
+def tell_change(gallery: Gallery, change_id: int, words: str, *, as_json: bool) -> None:
+    """Say what a command changed, and how to turn that around."""
+    from ilk.cli.documents import change_rows, print_document
+    from ilk.cli.words import command_line
+
+    made = [change for change in gallery.history(last=50) if change.id == change_id]
+    if as_json:
+        print_document("gallery.change", changes=change_rows(made))
+    elif not made:
+        click.echo("nothing to change")
+    else:
+        back = command_line("ilk gallery undo", gallery.access.location, change_id)
+        click.echo(f"{words} (change {change_id}; `{back}` turns it around)")
