@@ -210,6 +210,16 @@ def nothing(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return ids, np.zeros((0, size), np.float32), ids, ids.astype(np.int8)
 
 
+def test_of_new_rows_at_the_same_distance_the_smallest_id_decides() -> None:
+    gallery = Gallery(Euclidean(), 3, has_own=False)
+    far = int(np.argmax(gallery.calibrator.closest))
+    rows = np.repeat(gallery.strangers[far][None], 3, 0)
+    ids, class_ids = np.array([42, 40, 41]), np.array([1, 2, 3])
+    gallery.change(ids[:0], ids, rows, class_ids, np.zeros(3, np.int8))
+    assert gallery.calibrator.closest_rows[far] == 40
+    gallery.check()
+
+
 def test_many_new_rows_go_through_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("_PROBES_AT_ONCE", 5), ("_ROWS_AT_ONCE", 2), ("_EXACT_ELEMENTS", 7)):
         monkeypatch.setattr(f"ilk.gallery.calibrator.{name}", value)

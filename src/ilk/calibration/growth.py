@@ -1,9 +1,10 @@
 """What becomes of a rate when the gallery grows by classes like those that it has.
 
 If each of f galleries of the same size named a stranger independently and at the same rate, all of
-them together would name it at 1 - (1 - rate)^f. Classes are not independent (some attract many
-strangers), so this is a plan and no measurement; whatever is computed here is to be called
-extrapolated. Source: Daugman, Biometric decision landscapes (2000).
+them together would name it at 1 - (1 - rate)^f. Strangers differ, and those that are named by one
+are more likely to be named by the next, so less becomes of the rate than this says, as long as the
+classes to come are like those of today. It is a plan and no measurement; whatever is computed here
+is to be called extrapolated. Source: Daugman, Biometric decision landscapes (2000).
 """
 
 from __future__ import annotations
