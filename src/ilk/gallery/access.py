@@ -121,7 +121,8 @@ class Access:
         self.store = open_store(self.generation)
         try:
             artifact = self.generation.open_artifact()
-            self.binding = Binding.from_facts(self.store.facts, artifact)
+            cohort = self.generation.open_cohort()
+            self.binding = Binding.from_facts(self.store.facts, artifact, cohort)
             snapshot = self.generation.snapshot
             self._state = State(self.store, self.binding, snapshot, self._searcher)
         except BaseException:
@@ -143,6 +144,8 @@ def create_store(
     """Fill an empty generation with an empty store and the artifact that it is bound to."""
     if binding.artifact is not None:
         binding.artifact.copy_to(generation.artifact)
+    elif binding.cohort is not None:
+        generation.cohort.write_bytes(binding.cohort.to_bytes())
     created = datetime.now(UTC).isoformat(timespec="seconds")
     facts = binding.facts | {"uuid": secrets.token_hex(16), "created": created}
     store: Store = load("stores", _STORE).create(generation.store, facts)

@@ -55,7 +55,9 @@ class Binding:
         )
 
     @staticmethod
-    def from_facts(facts: Mapping[str, Any], artifact: Artifact | None) -> Binding:
+    def from_facts(
+        facts: Mapping[str, Any], artifact: Artifact | None, cohort: Cohort | None
+    ) -> Binding:
         """Return the binding that a store's facts describe.
 
         Raises:
@@ -69,6 +71,7 @@ class Binding:
             distance=distance_from_settings(facts["distance"]),
             embedding_size=facts["embedding_size"],
             encoder_fingerprint=facts["encoder_fingerprint"],
+            cohort=cohort,
         )
 
     @property

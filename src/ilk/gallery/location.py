@@ -3,6 +3,7 @@
     LOCATION/CURRENT              the number of the generation in use
     LOCATION/1/gallery.sqlite     the truth
     LOCATION/1/artifact/          the encoder artifact that it is bound to
+    LOCATION/1/cohort.npz         in its place, the cohort of embeddings from elsewhere, if any
     LOCATION/1/snapshot           a cache of the search state; may be deleted at any time
 
 A migration fills the next generation while this one answers; replacing CURRENT, one rename, is the
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from ilk.artifact import Artifact
+from ilk.artifact import Artifact, Cohort
 from ilk.errors import DamagedGallery, ForeignGallery, GalleryError
 
 __all__ = ["Generation", "Location"]
@@ -48,6 +49,15 @@ class Generation:
     def snapshot(self) -> Path:
         """The cache of the search state."""
         return self.folder / "snapshot"
+
+    @property
+    def cohort(self) -> Path:
+        """Held-out classes to calibrate with, where there is no artifact to bring them."""
+        return self.folder / "cohort.npz"
+
+    def open_cohort(self) -> Cohort | None:
+        """Return the cohort that came without an artifact, if one did."""
+        return Cohort.from_bytes(self.cohort.read_bytes()) if self.cohort.is_file() else None
 
     def open_artifact(self) -> Artifact | None:
         """Return the artifact, verified; None if the gallery holds embeddings from elsewhere."""
