@@ -111,6 +111,11 @@ def test_the_t_quantile_cuts_off_what_it_says(degrees: float) -> None:
         assert float(outside) == pytest.approx(0.05, rel=1e-9)
 
 
+def test_hardly_any_and_almost_all_have_limits() -> None:
+    assert clopper_pearson(1e-300, 10) == pytest.approx(clopper_pearson(0, 10), abs=1e-9)
+    assert clopper_pearson(10 - 2e-15, 10) == pytest.approx(clopper_pearson(10, 10), abs=1e-9)
+
+
 def test_extreme_quantiles_are_found() -> None:
     for share, a, b in ((0.025, 0.05, 3000.0), (0.999, 1.0, 1e6), (1e-9, 5.0, 5.0)):
         x = beta_quantile(share, a, b)

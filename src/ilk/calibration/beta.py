@@ -36,7 +36,7 @@ def beta_quantile(share: float, a: float, b: float) -> float:
         0.5
     """
     low, high = 0.0, 1.0
-    x = a / (a + b)
+    x = min(max(a / (a + b), sys.float_info.min), 1 - sys.float_info.epsilon)
     for _ in range(200):
         excess = beta_share(x, a, b) - share
         low, high = (x, high) if excess < 0 else (low, x)
