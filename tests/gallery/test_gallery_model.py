@@ -83,7 +83,8 @@ class Comparison(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
-        self.model, self.before, self.erased, self.count = Model(), [], set[str](), 0
+        self.model, self.erased, self.count = Model(), set[str](), 0
+        self.before: list[Model] = []
         binding = Binding(distance=Euclidean(), embedding_size=2, encoder_fingerprint="grid")
         self.gallery = Gallery.create(self.folder / "g", binding, margin=MARGIN, actor="ada")
         self.gallery.calibrate(TARGET, strangers=np.array(STRANGERS))
