@@ -10,9 +10,10 @@ Shapes: N rows, D embedding size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol, final, runtime_checkable
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 __all__ = [
     "ChangeRow",
     "ClassRow",
+    "CopyingStore",
     "Delta",
     "Effect",
     "Erased",
@@ -311,7 +313,7 @@ class Writer(Reader, Protocol):
         """Set one field of some rows; rows that have the value already are not touched.
 
         Fields: class: label, is_live; exemplar: class_id, role, is_live, name, metadata, expires;
-        stranger and unknown: is_live.
+        stranger: is_live; unknown: is_live, distance.
         """
 
     def set(self, key: str, value: Any) -> None:
@@ -362,3 +364,29 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of files and locks."""
+
+
+@runtime_checkable
+class CopyingStore(Store, Protocol):
+    """A store whose gallery can be moved to another encoder."""
+
+    def copy_to(
+        self,
+        path: Path,
+        facts: Mapping[str, Any],
+        embeddings: Callable[[Table, Sequence[int]], Mapping[int, np.ndarray]],
+    ) -> int:
+        """Make a copy for another encoder, or bring one up to date; return its sequence number.
+
+        Ids, labels, times, crops, log, settings, receipts and closed content are the same; of a row
+        that gets no embedding nothing is left, in the log neither, and a change that brought or
+        took such strangers cannot be undone any more.
+
+        Args:
+            path: Of the copy, which nobody has open; made if it is not there.
+            facts: Of the copy; with another "embedding_size" perhaps.
+            embeddings: Gives the (D,) float32 embeddings of rows of a table, by id.
+        """
+
+    def adopt_suppressed(self, path: Path) -> None:
+        """Close the content that an erasure closed in the copy at `path`, too."""

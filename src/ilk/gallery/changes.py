@@ -27,6 +27,13 @@ __all__ = [
     "undo",
 ]
 
+_FINAL = {
+    "create": "made the gallery",
+    "erase": "is an erasure",
+    "migrate": "moved the gallery to another encoder (`ilk gallery migrate --rollback` leads back)",
+}
+"""Changes that cannot be undone, and why."""
+
 
 def class_of(reader: Reader, label: str) -> ClassRow:
     """Return the class of a label.
@@ -137,7 +144,7 @@ def last_undoable(reader: Reader) -> ChangeRow:
     changes = reader.changes()
     undone = {change.undoes for change in changes}
     for change in reversed(changes):
-        is_plain = change.action not in ("undo", "erase", "create") and not change.is_erased
+        is_plain = change.action not in ("undo", *_FINAL) and not change.is_erased
         if is_plain and change.id not in undone:
             return change
     raise GalleryError("there is no change left to undo")
@@ -154,8 +161,8 @@ def undo(writer: Writer, change_id: int) -> ChangeRow:
     change = changes.get(change_id)
     if change is None:
         raise GalleryError(f"the gallery has no change {change_id}; see `ilk gallery history`")
-    if change.action in ("erase", "create") or change.is_erased:
-        what = "made the gallery" if change.action == "create" else "is touched by an erasure"
+    if change.action in _FINAL or change.is_erased:
+        what = _FINAL.get(change.action, "is touched by an erasure or a migration")
         raise GalleryError(f"change {change_id} {what} and cannot be undone")
     again = [c.id for c in changes.values() if c.undoes == change_id]
     redone = {c.undoes for c in changes.values()}

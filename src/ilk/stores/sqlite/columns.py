@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
@@ -102,6 +103,18 @@ def _encode_date(value: Any) -> str | None:
     return None if value is None else text_of(value, "expires")
 
 
+def _encode_distance(value: Any) -> float:
+    distance = math.inf if value is None else float(value)
+    if not distance >= 0:
+        raise InvalidInput(f"expected a distance of at least 0, got {value!r}")
+    return distance
+
+
+def _decode_distance(value: float) -> float | None:
+    """In the log an infinite distance is None: JSON has no infinity."""
+    return value if math.isfinite(value) else None
+
+
 def _as_it_is(value: Any) -> Any:
     return value
 
@@ -118,5 +131,5 @@ _COLUMNS: dict[str, dict[str, Column]] = {
         "expires": Column(_encode_date, _as_it_is),
     },
     "stranger": _LIVE,
-    "unknown": _LIVE,
+    "unknown": {**_LIVE, "distance": Column(_encode_distance, _decode_distance)},
 }

@@ -17,6 +17,7 @@ from ilk.store import Erased
 from ilk.stores.sqlite import schema
 from ilk.stores.sqlite.checking import find_faults
 from ilk.stores.sqlite.connection import Connection, Mode, create_file
+from ilk.stores.sqlite.copying import Embeddings, adopt_suppressed, update_copy
 from ilk.stores.sqlite.effects import to_json
 from ilk.stores.sqlite.erasing import clean, erase_rows, has_residue
 from ilk.stores.sqlite.line import Line
@@ -203,6 +204,21 @@ class SqliteStore:
                 raise
             clean(connection, self._timeout_seconds)
         return receipt
+
+    def copy_to(
+        self, path: str | os.PathLike[str], facts: Mapping[str, Any], embeddings: Embeddings
+    ) -> int:
+        """Make a copy under other facts, or bring one up to date; see `Store.copy_to`.
+
+        Raises:
+            GalleryError: The copy cannot be written.
+        """
+        return update_copy(self._path, Path(path), facts, embeddings, self._timeout_seconds)
+
+    def adopt_suppressed(self, path: str | os.PathLike[str]) -> None:
+        """Close the content that an erasure closed in the copy at `path`, too."""
+        self._check_writable()
+        adopt_suppressed(self._path, Path(path), self._timeout_seconds)
 
     def check(self) -> list[str]:
         """Look over the whole store; return what is wrong with it, nothing if all is well."""

@@ -1,0 +1,102 @@
+"""What a migration does to a gallery, told before it takes effect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, final
+
+from ilk.errors import GalleryError
+from ilk.gallery.reembedding import Lost
+from ilk.results import Identification
+from ilk.thresholds import Threshold
+
+__all__ = ["DecisionPair", "MigrationReport", "listed"]
+
+
+@final
+@dataclass(frozen=True)
+class DecisionPair:
+    """The answers about one probe, by the old encoder and by the new."""
+
+    name: str
+    before: str
+    """The label, or the decision where no class is named."""
+    after: str
+
+    @staticmethod
+    def of(name: str, before: Identification | None, after: Identification | None) -> DecisionPair:
+        """Return the pair of two answers about one probe; None without a threshold."""
+        return DecisionPair(name, _told(before), _told(after))
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the two encoders answer differently."""
+        return self.before != self.after
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class MigrationReport:
+    """What changes with the encoder; `is_switched` says whether it took effect."""
+
+    encoder_before: str
+    """Fingerprint."""
+    encoder_after: str
+    generation_before: int
+    generation_after: int
+    num_classes: int
+    num_from_sources: int
+    """Exemplars that were embedded from the file that they were enrolled from."""
+    num_from_crops: int
+    """Exemplars that were embedded from the crop that was kept of them."""
+    lost: tuple[Lost, ...]
+    """What the new generation is without: exemplars, strangers, unknown probes."""
+    num_strangers: int
+    """Strangers that calibrate the new generation, of those that the user brought."""
+    threshold_before: Threshold | None
+    threshold_after: Threshold | None
+    not_calibrated: str
+    """Why there is no threshold after, or ""."""
+    decisions: tuple[DecisionPair, ...]
+    """One per probe that was given."""
+    is_switched: bool = False
+
+    @property
+    def changed(self) -> tuple[DecisionPair, ...]:
+        """The probes that are answered differently."""
+        return tuple(pair for pair in self.decisions if pair.is_changed)
+
+    def lost_of(self, table: str) -> tuple[Lost, ...]:
+        """Return the rows of one table that are lost."""
+        return tuple(lost for lost in self.lost if lost.table == table)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it, fit for JSON."""
+        return asdict(self)
+
+    def write(self, path: str | Path) -> None:
+        """Write it as JSON.
+
+        Raises:
+            GalleryError: The file cannot be written.
+        """
+        try:
+            Path(path).write_text(json.dumps(self.as_dict(), indent=1) + "\n", "utf-8")
+        except OSError as error:
+            raise GalleryError(f"the report cannot be written to {path} ({error})") from error
+
+
+def listed(lost: Sequence[Lost], most: int = 3) -> str:
+    """Name the first of some lost rows with the reason, for a message."""
+    named = [f"{row.name or row.id} of {row.label!r} ({row.reason})" for row in lost[:most]]
+    more = len(lost) - len(named)
+    return "; ".join(named) + (f"; and {more} more" if more > 0 else "")
+
+
+def _told(answer: Identification | None) -> str:
+    if answer is None:
+        return "not calibrated"
+    return answer.label if answer.label is not None else answer.decision

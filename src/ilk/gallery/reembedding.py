@@ -1,0 +1,220 @@
+"""New embeddings of what a gallery keeps: from the sources, or from kept crops.
+
+Shapes: D embedding size of the new encoder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, final
+
+import numpy as np
+
+from ilk.errors import InvalidInput
+from ilk.gallery.admission import admit, check_shape
+from ilk.gallery.binding import Binding
+from ilk.store import Reader, Store, Table
+
+__all__ = ["Embed", "Lost", "Origin", "Reembedded", "SourceFolder"]
+
+Embed = Callable[[Sequence[bytes | Path]], Sequence[np.ndarray | str]]
+"""Gives for each kept crop (bytes) or file (path) its (D,) embedding, or why there is none."""
+
+Origin = Literal["source", "crop"]
+Progress = Callable[[int, int], None]
+
+_AT_ONCE = 256
+
+
+@final
+@dataclass(frozen=True)
+class Lost:
+    """A row that the new encoder cannot embed."""
+
+    table: Table
+    id: int
+    label: str
+    """Of its class, or the group of a stranger."""
+    name: str
+    is_live: bool
+    """Whether it is enrolled now, or was taken out earlier and could be brought back."""
+    reason: str
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Row:
+    table: Table
+    id: int
+    content_hash: str
+    name: str
+    label: str
+    is_live: bool
+    crop: bytes | None
+
+
+@final
+class SourceFolder:
+    """The files that a gallery was filled from, known by their content.
+
+    A file is looked for under the name of its exemplar and, should it lie elsewhere by now, among
+    all files by its hash.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = Path(folder).resolve()
+        if not self._folder.is_dir():
+            raise InvalidInput(f"expected the folder of the sources, got {folder}")
+
+    def find(self, name: str, content_hash: str) -> Path | None:
+        """Return the file with exactly that content; None if the folder has none."""
+        if name and "\0" not in name:
+            path = (self._folder / name).resolve()
+            is_inside = path.is_relative_to(self._folder)
+            if is_inside and path.is_file() and _hash_of(path) == content_hash:
+                return path
+        return self._by_content.get(content_hash)
+
+    @cached_property
+    def _by_content(self) -> Mapping[str, Path]:
+        paths = sorted(p for p in self._folder.rglob("*") if p.is_file())
+        return {found: path for path in paths if (found := _hash_of(path))}
+
+
+@final
+class Reembedded:
+    """New embeddings of the rows of a store, made as they come and kept in memory."""
+
+    def __init__(self, binding: Binding, embed: Embed, sources: SourceFolder | None) -> None:
+        self._binding, self._embed, self._sources = binding, embed, sources
+        self._rows: dict[Table, dict[int, np.ndarray]] = {}
+        self._origins: dict[tuple[Table, int], Origin] = {}
+        self._lost: dict[tuple[Table, int], Lost] = {}
+        self._sequence = 0
+
+    def follow(self, store: Store, progress: Progress | None = None) -> int:
+        """Embed the rows that are new in the store; return how many there were.
+
+        The store is read in short views: nobody waits, and an erasure can clean up meanwhile.
+        """
+        with store.reading() as reader:
+            pending = list(self._pending(reader))
+            self._sequence = reader.sequence()
+        for start in range(0, len(pending), _AT_ONCE):
+            part = pending[start : start + _AT_ONCE]
+            with store.reading() as reader:
+                crops = [_crop(reader, row.table, row.id) for row in part]
+            self._make([replace(row, crop=crop) for row, crop in zip(part, crops, strict=True)])
+            if progress is not None:
+                progress(start + len(part), len(pending))
+        return len(pending)
+
+    def of(self, table: Table, ids: Sequence[int]) -> dict[int, np.ndarray]:
+        """Return the embeddings of rows by id, as far as there are any."""
+        known = self._rows.get(table, {})
+        return {row: known[row] for row in ids if row in known}
+
+    def counts(self, reader: Reader) -> Counter[tuple[Table, Origin]]:
+        """Return how many rows that the store still has came from where."""
+        heads = [head for head in _heads(reader) if head in self._origins]
+        return Counter((head[0], self._origins[head]) for head in heads)
+
+    def lost(self, reader: Reader) -> list[Lost]:
+        """Return the rows that the store still has and that cannot be embedded."""
+        return [self._lost[head] for head in _heads(reader) if head in self._lost]
+
+    def lost_since(self, known: Sequence[Lost]) -> list[Lost]:
+        """Return the lost rows that are not among `known`."""
+        heads = {(row.table, row.id) for row in known}
+        return [row for head, row in self._lost.items() if head not in heads]
+
+    def _pending(self, reader: Reader) -> Iterator[_Row]:
+        labels = {row.id: row.label for row in reader.classes(is_live=None)}
+        known = {*self._origins, *self._lost}
+        for e in reader.exemplars(ids=self._touched(reader), is_live=None):
+            if ("exemplar", e.id) not in known:
+                label = labels.get(e.class_id, "") if e.class_id is not None else ""
+                yield _Row("exemplar", e.id, e.content_hash, e.name, label, e.is_live, None)
+        strangers = reader.strangers()
+        heads = zip(strangers.ids.tolist(), strangers.content_hashes, strangers.groups, strict=True)
+        for row, content_hash, group in heads:
+            if ("stranger", row) not in known:
+                yield _Row("stranger", row, content_hash, "", group, True, None)
+        for u in reader.unknowns():
+            if ("unknown", u.id) not in known:
+                yield _Row("unknown", u.id, u.content_hash, u.name, "", True, None)
+
+    def _touched(self, reader: Reader) -> list[int] | None:
+        """Return the exemplars that anything happened to since the last time; None for all."""
+        if not self._sequence:
+            return None
+        return [
+            row
+            for change in reader.changes(since=self._sequence)
+            for effect in change.effects
+            if effect.table == "exemplar"
+            for first, last in effect.rows
+            for row in range(first, last + 1)
+        ]
+
+    def _make(self, rows: Sequence[_Row]) -> None:
+        """Embed rows from their files; from their crops where that fails."""
+        reasons = dict.fromkeys(rows, "")
+        left = list(rows)
+        for origin in ("source", "crop"):
+            inputs = {row: found for row in left if (found := self._input(row, origin))}
+            results = self._embed(list(inputs.values())) if inputs else []
+            for row, result in zip(inputs, results, strict=True):
+                reasons[row] = self._keep(row, result, origin)
+            left = [row for row in left if row not in inputs or reasons[row]]
+        for row in left:
+            reason = reasons[row] or self._why_not(row)
+            lost = Lost(row.table, row.id, row.label, row.name, row.is_live, reason)
+            self._lost[row.table, row.id] = lost
+
+    def _input(self, row: _Row, origin: Origin) -> bytes | Path | None:
+        if origin == "crop":
+            return row.crop
+        return self._sources.find(row.name, row.content_hash) if self._sources else None
+
+    def _keep(self, row: _Row, result: np.ndarray | str, origin: Origin) -> str:
+        """Keep an embedding; return why it cannot be kept, or ""."""
+        if isinstance(result, str):
+            return result
+        shaped = check_shape(result, self._binding.embedding_size)
+        admitted, reasons = admit(shaped, self._binding.distance)
+        if not reasons[0]:
+            self._rows.setdefault(row.table, {})[row.id] = admitted[0]
+            self._origins[row.table, row.id] = origin
+        return reasons[0]
+
+    def _why_not(self, row: _Row) -> str:
+        if self._sources is None:
+            return "no crop of it was kept, and no folder of sources was given"
+        return "no crop of it was kept, and the folder of sources has no file of its content"
+
+
+def _heads(reader: Reader) -> Iterator[tuple[Table, int]]:
+    yield from (("exemplar", row.id) for row in reader.exemplars(is_live=None))
+    yield from (("stranger", row) for row in reader.strangers().ids.tolist())
+    yield from (("unknown", row.id) for row in reader.unknowns())
+
+
+def _crop(reader: Reader, table: Table, row: int) -> bytes | None:
+    if table == "exemplar":
+        return reader.crop(row)
+    return reader.unknown_crop(row) if table == "unknown" else None
+
+
+def _hash_of(path: Path) -> str:
+    """Return the SHA-256 of a file; "" if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
