@@ -1,4 +1,4 @@
-"""Enrollment: each item is let in, or refused with a reason; the guard looks before it is kept.
+"""Enrollment: each item is let in, or refused with a reason.
 
 Shapes: N items, D embedding size.
 """
@@ -13,17 +13,13 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from ilk.closest import closest_classes
-from ilk.errors import InvalidInput, NotCalibrated
+from ilk.errors import InvalidInput
 from ilk.gallery.admission import admit, check_label, check_shape
 from ilk.gallery.binding import Binding
-from ilk.gallery.deciding import class_distances
-from ilk.gallery.state import State
 from ilk.results import Enrollment
 from ilk.store import NewExemplar, Role, Writer
-from ilk.thresholds import within
 
-__all__ = ["Candidates", "Guard", "enroll", "guard_reasons"]
+__all__ = ["Candidates", "Guard", "content_hash_of", "enroll"]
 
 Guard = Literal["off", "warn", "refuse"]
 """What happens to an exemplar that is closer to another class than to its own, or far from its own:
@@ -153,44 +149,6 @@ def enroll(writer: Writer, asked: Candidates) -> list[Enrollment]:
         where = kept.exemplar_id if kept is not None else None
         answers[i] = _answer(asked, i, where, f"the same content is in this call already{why}")
     return [answer for answer in answers if answer is not None]
-
-
-def guard_reasons(state: State, asked: Candidates) -> list[str]:
-    """Return for each item what speaks against enrolling it, "" for nothing.
-
-    An item is closer to another class than to its own if that other class is within the threshold;
-    it is an outlier if its class is enrolled and nothing of it is within the threshold.
-    """
-    reasons = [""] * len(asked)
-    try:
-        limit = state.threshold.value
-    except NotCalibrated:
-        return reasons
-    looked_at = [i for i, refused in enumerate(asked.refused) if not refused]
-    if asked.role != "exemplar" or not looked_at:
-        return reasons
-    class_of = {label: class_id for class_id, label in state.labels.items()}
-    own = np.array([class_of.get(asked.labels[i] or "", -1) for i in looked_at])
-    probes = asked.embeddings[looked_at]
-    searcher, members = state.live.searcher, state.live.members
-    others = closest_classes(searcher, members, probes, 1, except_class=own)
-    both = closest_classes(searcher, members, probes, 2)
-    for at, i in enumerate(looked_at):
-        other, rival = float(others.distances[at, 0]), int(others.class_ids[at, 0])
-        is_own = both.class_ids[at] == own[at]
-        mine = float(both.distances[at][is_own][0]) if is_own.any() else np.inf
-        if within(other, limit) and other < mine:
-            reasons[i] = (
-                f"it is at {other:.4g} from {state.labels[rival]!r}, closer than to its own class"
-            )
-        elif state.live.sizes[int(own[at])] and not _has_near(state, probes[at], own[at], limit):
-            reasons[i] = f"it is an outlier: nothing of its class is within {limit:.4g}"
-    return reasons
-
-
-def _has_near(state: State, probe: np.ndarray, class_id: int, limit: float) -> bool:
-    """Return whether any exemplar of a class is within the limit of a probe."""
-    return bool(within(class_distances(state, probe[None], [int(class_id)])[0, 0], limit))
 
 
 def _closed(content_hash: str, suppressed: set[str]) -> str:

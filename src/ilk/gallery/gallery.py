@@ -6,7 +6,7 @@ Shapes: N items, Q probes, D embedding size.
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -15,19 +15,25 @@ from typing import Any, Self, final
 import numpy as np
 
 from ilk.artifact import Artifact
-from ilk.gallery import changes
+from ilk.gallery import changes, inbox
 from ilk.gallery.access import Access, create_store
 from ilk.gallery.admission import admit, check_shape
 from ilk.gallery.binding import Binding
-from ilk.gallery.calibrating import calibrate, settings_for, strangers_of
+from ilk.gallery.calibrating import calibrate, report, settings_for, strangers_of
+from ilk.gallery.calibration_report import CalibrationReport
 from ilk.gallery.deciding import Deciding
-from ilk.gallery.enrolling import Candidates, Guard, enroll, guard_reasons
+from ilk.gallery.drift import Drift, drift
+from ilk.gallery.enrolling import Candidates, Guard, enroll
 from ilk.gallery.erasing import erase
+from ilk.gallery.findings import Health
+from ilk.gallery.guarding import guard_reasons
+from ilk.gallery.health import examine
 from ilk.gallery.location import Location
 from ilk.gallery.settings import Basis, Settings
+from ilk.gallery.undoing import undo_call
 from ilk.gallery.verifying import verify
 from ilk.results import Enrollment, Identification, Verification
-from ilk.store import ChangeRow, ClassRow, Erased, ExemplarRow, Role, Writer
+from ilk.store import ChangeRow, ClassRow, Erased, ExemplarRow, Role, UnknownRow, Writer
 from ilk.thresholds import Threshold
 
 __all__ = ["Gallery"]
@@ -116,7 +122,7 @@ class Gallery:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        self.access.close(keep=kind is None or issubclass(kind, Exception))
 
     @property
     def binding(self) -> Binding:
@@ -283,29 +289,29 @@ class Gallery:
         asked = settings_for(self.access, target_fpir, basis, margin, has_strangers=has_strangers)
         return calibrate(self.access, asked, brought)
 
-    def remove(self, label: str) -> None:
-        """Take a class out; `undo` brings it back."""
-        self.access.change("remove", lambda writer: changes.remove(writer, label))
+    def remove(self, label: str) -> int:
+        """Take a class out, which `undo` brings back; return the id of the change."""
+        return self._change("remove", lambda writer: changes.remove(writer, label))
 
-    def remove_exemplars(self, ids: Iterable[int]) -> None:
-        """Take exemplars out of their classes; `undo` brings them back."""
-        self.access.change("remove", lambda writer: changes.remove_exemplars(writer, ids))
+    def remove_exemplars(self, ids: Iterable[int]) -> int:
+        """Take exemplars out, which `undo` brings back; return the id of the change."""
+        return self._change("remove", lambda writer: changes.remove_exemplars(writer, ids))
 
-    def rename(self, label: str, new: str) -> None:
-        """Give a class another label that no class has."""
-        self.access.change("rename", lambda writer: changes.rename(writer, label, new))
+    def rename(self, label: str, new: str) -> int:
+        """Give a class a label that no class has; return the id of the change."""
+        return self._change("rename", lambda writer: changes.rename(writer, label, new))
 
-    def merge(self, label: str, into: str) -> None:
-        """Make the exemplars of one class those of another."""
-        self.access.change("merge", lambda writer: changes.merge(writer, label, into))
+    def merge(self, label: str, into: str) -> int:
+        """Make the exemplars of one class another's; return the id of the change."""
+        return self._change("merge", lambda writer: changes.merge(writer, label, into))
 
-    def split(self, label: str, ids: Sequence[int], new: str) -> None:
-        """Make some exemplars of a class a new class."""
-        self.access.change("split", lambda writer: changes.split(writer, label, ids, new))
+    def split(self, label: str, ids: Sequence[int], new: str) -> int:
+        """Make some exemplars of a class a new class; return the id of the change."""
+        return self._change("split", lambda writer: changes.split(writer, label, ids, new))
 
-    def reassign(self, ids: Iterable[int], label: str) -> None:
-        """Move exemplars to another class."""
-        self.access.change("reassign", lambda writer: changes.reassign(writer, ids, label))
+    def reassign(self, ids: Iterable[int], label: str) -> int:
+        """Move exemplars to another class; return the id of the change."""
+        return self._change("reassign", lambda writer: changes.reassign(writer, ids, label))
 
     def undo(self, change_id: int | None = None) -> ChangeRow:
         """Turn a change around, by default the last that is not undone; return it.
@@ -320,6 +326,23 @@ class Gallery:
             return changes.undo(writer, chosen)
 
         return self.access.change("undo", turn)
+
+    def undo_call(self, call: str | None = None) -> list[ChangeRow]:
+        """Turn all changes of a call around, by default of the last that is not undone.
+
+        Raises:
+            UndoConflict: A later change stands in the way; the message says what was done.
+            GalleryError: There is nothing to undo, or one of them cannot be undone.
+        """
+        return undo_call(self.access, call)
+
+    def report(self, *, factor: float = 10.0) -> CalibrationReport:
+        """Return what the threshold keeps and costs, now and at `factor` times the classes.
+
+        Raises:
+            NotCalibrated: There is no threshold.
+        """
+        return report(self.access, factor)
 
     def erase(self, label: str | None = None, *, exemplars: Iterable[int] = ()) -> Erased:
         """Delete a class, or exemplars, for good, from every file; return a receipt.
@@ -359,6 +382,77 @@ class Gallery:
         """Return the log, or its last rows, by id."""
         with self.access.reading() as reader:
             return reader.changes(last=last)
+
+    def health(self, *, max_exemplars: int = 10_000, max_findings: int = 100) -> Health:
+        """Return what stands out, each finding with the command that fixes it; see `examine`."""
+        return examine(self.access, max_exemplars=max_exemplars, max_findings=max_findings)
+
+    def keep_unknown(
+        self,
+        identifications: Sequence[Identification],
+        embeddings: np.ndarray,
+        *,
+        content_hashes: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
+        crops: Sequence[bytes | None] | None = None,
+    ) -> list[int | None]:
+        """Keep the probes that were answered with "unknown" for a person to name.
+
+        Returns:
+            The id of each, (Q,); None for those that are not kept: see `inbox.keep_unknown`.
+
+        Raises:
+            InvalidInput: The shapes do not fit.
+        """
+        return inbox.keep_unknown(
+            self.access, identifications, embeddings, content_hashes, names, crops
+        )
+
+    def unknowns(self) -> list[UnknownRow]:
+        """Return the kept unknown probes by id."""
+        with self.access.reading() as reader:
+            return reader.unknowns()
+
+    def proposals(self) -> list[inbox.Proposal]:
+        """Return the kept unknown probes in clusters that may be classes, the largest first.
+
+        Raises:
+            NotCalibrated: There is no threshold.
+        """
+        return inbox.proposals(self.access)
+
+    def name_unknowns(
+        self, ids: Iterable[int], label: str, *, guard: Guard = "warn"
+    ) -> list[Enrollment]:
+        """Enroll kept unknown probes under a label, in one change; answer for each by id.
+
+        Raises:
+            InvalidInput: No unknown probe of one of the ids is kept, or the label is none.
+        """
+        return inbox.name_unknowns(self.access, ids, label, guard)
+
+    def discard_unknowns(self, ids: Iterable[int]) -> int:
+        """Let go of kept unknown probes, which `undo` brings back; return the id of the change.
+
+        Raises:
+            InvalidInput: No unknown probe of one of the ids is kept.
+        """
+        return self._change("discard", lambda writer: inbox.discard(writer, ids))
+
+    def drift(self, *, last: int = 1000) -> Drift:
+        """Say whether recent strangers look like those that the gallery was calibrated on.
+
+        Raises:
+            NotCalibrated: There is no threshold.
+        """
+        return drift(self.access, last=last)
+
+    def _change(self, action: str, work: Callable[[Writer], None]) -> int:
+        def numbered(writer: Writer) -> int:
+            work(writer)
+            return writer.change_id
+
+        return self.access.change(action, numbered)
 
     def _admit(self, probes: np.ndarray) -> tuple[np.ndarray, list[str]]:
         rows = check_shape(probes, self.binding.embedding_size)

@@ -1,0 +1,67 @@
+"""What to type: the command lines that findings and proposals end with."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+
+__all__ = ["calibrate", "discard_unknowns", "enroll_more", "merge", "name_unknowns", "remove"]
+
+
+def merge(location: str, label: str, into: str) -> str:
+    """Return the command that joins two classes.
+
+    Example:
+        >>> merge("birds", "barn owl", "owl")
+        "ilk gallery merge birds 'barn owl' owl"
+        >>> merge("birds", "-x", "owl")
+        'ilk gallery merge -- birds -x owl'
+    """
+    return _line("ilk gallery merge", location, label, into)
+
+
+def remove(location: str, exemplars: Iterable[int]) -> str:
+    """Return the command that takes exemplars out.
+
+    Example:
+        >>> remove("birds", [12])
+        'ilk gallery remove --exemplar 12 birds'
+    """
+    chosen = " ".join(f"--exemplar {i}" for i in exemplars)
+    return _line(f"ilk gallery remove {chosen}", location)
+
+
+def enroll_more(location: str, label: str) -> str:
+    """Return the command that enrolls more of a class; FILE stands for what to enroll.
+
+    Example:
+        >>> enroll_more("birds", "barn owl")
+        "ilk enroll --label 'barn owl' birds FILE..."
+    """
+    return f"{_line(f'ilk enroll --label {shlex.quote(label)}', location)} FILE..."
+
+
+def calibrate(location: str) -> str:
+    """Return the command that chooses the threshold anew."""
+    return _line("ilk gallery calibrate", location)
+
+
+def name_unknowns(location: str, ids: Iterable[int]) -> str:
+    """Return the command that names kept unknown probes; LABEL stands for the name.
+
+    Example:
+        >>> name_unknowns("birds", [3, 5])
+        'ilk unknown name birds LABEL 3 5'
+    """
+    return f"{_line('ilk unknown name', location)} LABEL {' '.join(map(str, ids))}"
+
+
+def discard_unknowns(location: str, ids: Iterable[int]) -> str:
+    """Return the command that lets go of kept unknown probes."""
+    return f"{_line('ilk unknown discard', location)} {' '.join(map(str, ids))}"
+
+
+def _line(command: str, *words: str) -> str:
+    """Return the command with its words quoted for a shell; no word is taken for an option."""
+    ends = ["--"] if any(word.startswith("-") for word in words) else []
+    return " ".join([command, *ends, *map(shlex.quote, words)])

@@ -1,0 +1,124 @@
+"""The guard: look at what is to be enrolled before it is kept.
+
+Shapes: N items, n of them looked at, D embedding size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from ilk.closest import ClosestClasses, Members, closest_classes
+from ilk.errors import NotCalibrated
+from ilk.gallery.enrolling import Candidates
+from ilk.gallery.state import State
+from ilk.plugins import load
+from ilk.searcher import Searcher
+from ilk.thresholds import within
+
+__all__ = ["guard_reasons"]
+
+_MOST_TOGETHER = 5000
+"""More items of one call than this are compared with what is enrolled alone."""
+
+_OTHERS = 2
+"""A class shows who is an outlier of it by so many others."""
+
+
+def guard_reasons(state: State, asked: Candidates) -> list[str]:
+    """Return for each item what speaks against enrolling it, "" for nothing.
+
+    - It is closer to another class than to its own, and that other class is within the threshold.
+      If there is nothing else of its class, an enrolled class within the threshold is enough.
+    - It is an outlier: its class has at least two others, and none is within the threshold.
+
+    Its own class and the others are what is enrolled and what is in the same call (of up to 5,000
+    items). It costs one search per item, and nothing as long as the gallery is not calibrated.
+    """
+    reasons = [""] * len(asked)
+    looked_at = [i for i, refused in enumerate(asked.refused) if not refused]
+    if asked.role != "exemplar" or not looked_at:
+        return reasons
+    try:
+        limit = state.threshold.value
+    except NotCalibrated:
+        return reasons
+    labels = [asked.labels[i] or "" for i in looked_at]
+    probes = asked.embeddings[looked_at]
+    known = {label: class_id for class_id, label in state.labels.items()}
+    own = np.array([known.get(label, -1) for label in labels], np.int64)
+    live = state.live
+    enrolled = _Sides.of(closest_classes(live.searcher, live.members, probes, 2), own)
+    sizes = np.array([live.sizes[int(class_id)] for class_id in own], np.int64)
+    together, more, names = _in_this_call(state, asked, looked_at, labels)
+    mine = np.minimum(enrolled.mine, together.mine)
+    num_own = sizes + more
+    for at, i in enumerate(looked_at):
+        rival, other = state.labels.get(int(enrolled.rivals[at]), ""), float(enrolled.others[at])
+        if num_own[at] and together.others[at] < other:
+            rival, other = names[int(together.rivals[at])], float(together.others[at])
+        if within(other, limit) and other < mine[at]:
+            than = (
+                "closer than to its own class"
+                if num_own[at]
+                else f"within the threshold {limit:.4g}, and nothing else is of its own class"
+            )
+            reasons[i] = f"it is at {other:.4g} from {rival!r}, {than}"
+        elif num_own[at] >= _OTHERS and not within(mine[at], limit):
+            reasons[i] = f"it is an outlier: nothing of its class is within {limit:.4g}"
+    return reasons
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Sides:
+    """The distances to an item's own class and to the closest other, from the closest two classes.
+
+    If its own is not one of the two, both are at most as far as it: it counts as infinitely far.
+    """
+
+    mine: np.ndarray
+    others: np.ndarray
+    rivals: np.ndarray
+    """The closest other class, -1 for none."""
+
+    @staticmethod
+    def of(found: ClosestClasses, own: np.ndarray) -> _Sides:
+        is_own = (found.class_ids == own[:, None]) & (own[:, None] >= 0)
+        mine = np.where(is_own, found.distances, np.inf).min(1)
+        column = is_own[:, 0].astype(np.int64)  # the first, unless that is its own
+        at = np.arange(len(own))
+        return _Sides(mine, found.distances[at, column], found.class_ids[at, column])
+
+
+def _in_this_call(
+    state: State, asked: Candidates, looked_at: Sequence[int], labels: Sequence[str]
+) -> tuple[_Sides, np.ndarray, list[str]]:
+    """Compare items with the others of the call; what has the same content is one item.
+
+    Returns:
+        The sides; how many others of the call are of the same class, (n,); the labels by the ids
+        that stand for them here.
+    """
+    n = len(looked_at)
+    names = list(dict.fromkeys(labels))
+    if n > _MOST_TOGETHER or n < 2:
+        far = np.full(n, np.inf)
+        return _Sides(far, far, np.full(n, -1)), np.zeros(n, np.int64), names
+    number = {name: at for at, name in enumerate(names)}
+    own = np.array([number[label] for label in labels], np.int64)
+    seen: dict[str, int] = {}
+    first = np.array(
+        [seen.setdefault(asked.content_hashes[i], at) for at, i in enumerate(looked_at)]
+    )
+    rows, probes = np.unique(first), asked.embeddings[looked_at]
+    binding, members = state.binding, Members()
+    searcher: Searcher = load("searchers", "exact")(binding.distance, binding.embedding_size)
+    searcher.put(rows, probes[rows])
+    members.put(rows, own[rows], np.zeros(len(rows), np.int8))
+    found = closest_classes(searcher, members, probes, 2, except_row=first)
+    others = np.bincount(own[rows], minlength=len(names))[own] - (own[first] == own)
+    return _Sides.of(found, own), others, names
