@@ -60,31 +60,6 @@ class ExactSearcher:
         self._rows = Rows(embedding_size)
         self._keys = Keys(distance)
 
-    @classmethod
-    def adopt(
-        cls,
-        distance: Distance,
-        ids: np.ndarray,
-        embeddings: np.ndarray,
-        *,
-        on_change: Callable[[np.ndarray], None] = lambda positions: None,
-    ) -> ExactSearcher:
-        """Make a searcher of whole arrays without copying them; they may be memory-mapped.
-
-        They must be writable (copy-on-write will do) and nobody else's from now on. A matrix that
-        has to grow is copied into memory.
-
-        Args:
-            distance: What closeness means.
-            ids: (N,) int64, all different.
-            embeddings: (N, D) float32.
-            on_change: As above.
-        """
-        searcher = cls(distance, embeddings.shape[1], on_change=on_change)
-        searcher._rows.adopt(ids, embeddings)
-        searcher._keys.update(embeddings, np.arange(len(ids)), len(ids))
-        return searcher
-
     def __len__(self) -> int:
         """Return N."""
         return len(self._rows)
@@ -96,6 +71,24 @@ class ExactSearcher:
     def drop(self, ids: np.ndarray) -> None:
         """Take rows out; ids that are not there are no error."""
         self._follow(self._rows.drop(ids))
+
+    def adopt(self, ids: np.ndarray, embeddings: np.ndarray) -> None:
+        """Take over whole arrays without copying them, as the first rows; they may be mapped.
+
+        They must be writable (copy-on-write will do) and nobody else's from now on. A matrix that
+        has to grow is copied into memory.
+
+        Args:
+            ids: (N,) int64, all different.
+            embeddings: (N, D) float32.
+
+        Raises:
+            InvalidInput: There are rows already, or the arrays do not fit.
+        """
+        if len(self):
+            raise InvalidInput(f"only an empty searcher can adopt arrays, it has {len(self)} rows")
+        self._rows.adopt(ids, embeddings)
+        self._follow(np.arange(len(ids)))
 
     def rows(self) -> tuple[np.ndarray, np.ndarray]:
         """Return ids (N,) and embeddings (N, D) in the searcher's own order, as views."""

@@ -91,13 +91,6 @@ class PqSearcher:
         self._num_scanned = 0
         self._thread: threading.Thread | None = None
 
-    @classmethod
-    def adopt(cls, distance: Distance, ids: np.ndarray, embeddings: np.ndarray) -> PqSearcher:
-        """Make a searcher of whole arrays without copying them, as `ExactSearcher.adopt` does."""
-        searcher = cls(distance, embeddings.shape[1])
-        searcher._exact = ExactSearcher.adopt(distance, ids, embeddings, on_change=searcher._note)
-        return searcher
-
     def __len__(self) -> int:
         """Return N."""
         return len(self._exact)
@@ -114,6 +107,10 @@ class PqSearcher:
     def drop(self, ids: np.ndarray) -> None:
         """Take rows out; ids that are not there are no error."""
         self._exact.drop(ids)
+
+    def adopt(self, ids: np.ndarray, embeddings: np.ndarray) -> None:
+        """Take over whole arrays without copying them, as `ExactSearcher.adopt` does."""
+        self._exact.adopt(ids, embeddings)
 
     def rows(self) -> tuple[np.ndarray, np.ndarray]:
         """Return ids (N,) and embeddings (N, D) in the searcher's own order, as views."""

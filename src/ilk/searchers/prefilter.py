@@ -172,7 +172,8 @@ def _closest(
         if not go_on():
             break
         part = rows[start : start + _SCANNED_AT_ONCE]
-        scanned = ExactSearcher.adopt(distance, np.arange(start, start + len(part)), part)
+        scanned = ExactSearcher(distance, rows.shape[1])
+        scanned.adopt(np.arange(start, start + len(part)), part)
         found = scanned.nearest(probes, 1)
         is_closer = found.distances[:, 0] < closest
         position[is_closer] = found.ids[is_closer, 0]

@@ -66,7 +66,9 @@ class Rows:
             InvalidInput: The shapes do not fit, or an id is negative.
         """
         check_rows(ids, embeddings, self._matrix.shape[1])
-        self._ids, self._matrix, self._size = ids, embeddings, len(ids)
+        self._ids = np.ascontiguousarray(ids, np.int64)
+        self._matrix = np.ascontiguousarray(embeddings, np.float32)
+        self._size = len(ids)
         self._map_up_to(ids)
         self._position[ids] = np.arange(len(ids))
 
