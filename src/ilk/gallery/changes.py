@@ -34,6 +34,9 @@ _FINAL = {
 }
 """Changes that cannot be undone, and why."""
 
+_PASSED_OVER = ("undo", "keep")
+"""Changes that nobody means who asks for the last one: unknown probes are kept by the way."""
+
 
 def class_of(reader: Reader, label: str) -> ClassRow:
     """Return the class of a label.
@@ -136,7 +139,7 @@ def reassign(writer: Writer, ids: Iterable[int], label: str) -> None:
 
 
 def last_undoable(reader: Reader) -> ChangeRow:
-    """Return the last change that is neither undone nor itself an undo or an erasure.
+    """Return the last change that is not undone and not itself an undo, an erasure or a keeping.
 
     Raises:
         GalleryError: There is none.
@@ -144,7 +147,7 @@ def last_undoable(reader: Reader) -> ChangeRow:
     changes = reader.changes()
     undone = {change.undoes for change in changes}
     for change in reversed(changes):
-        is_plain = change.action not in ("undo", *_FINAL) and not change.is_erased
+        is_plain = change.action not in (*_PASSED_OVER, *_FINAL) and not change.is_erased
         if is_plain and change.id not in undone:
             return change
     raise GalleryError("there is no change left to undo")
@@ -173,7 +176,7 @@ def undo(writer: Writer, change_id: int) -> ChangeRow:
         if effect.table == "setting":
             writer.set(effect.field, effect.before)
         else:
-            writer.update(effect.table, _ids(effect), effect.field, effect.before)
+            _set_back(writer, effect, change)
     _require_whole(writer, change)
     writer.mark_undo(change_id)
     return change
@@ -197,6 +200,16 @@ def _require_untouched(
         f"change {change.id} ({change.action}) cannot be undone: {which} changed the same "
         f"{effect.table} since; undo that first"
     )
+
+
+def _set_back(writer: Writer, effect: Effect, change: ChangeRow) -> None:
+    try:
+        writer.update(effect.table, _ids(effect), effect.field, effect.before)
+    except GalleryError as error:
+        raise UndoConflict(
+            f"change {change.id} ({change.action}) cannot be undone: the same {effect.table} is "
+            f"there again; take that out first ({error})"
+        ) from error
 
 
 def _require_whole(writer: Writer, change: ChangeRow) -> None:
@@ -225,6 +238,9 @@ def _present(reader: Reader, effect: Effect) -> Iterator[Any]:
     elif effect.table == "exemplar":
         rows = reader.exemplars(ids=_ids(effect), is_live=None)
         yield from (getattr(row, effect.field) for row in rows)
+    elif effect.table == "unknown":
+        kept = {row.id for row in reader.unknowns(_ids(effect))}
+        yield from (unknown_id in kept for unknown_id in _ids(effect))
 
 
 def _meets(effect: Effect, other: Effect) -> bool:
