@@ -129,7 +129,7 @@ def _packed(name: str, array: np.ndarray) -> np.ndarray:
             f"a snapshot holds numbers, truth values and strings of fixed length, {name!r} is of "
             f"type {array.dtype}"
         )
-    return np.ascontiguousarray(array)
+    return np.asarray(array, order="C")
 
 
 def _table(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
