@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar, final
 
@@ -12,12 +12,13 @@ import numpy as np
 from ilk.embedding import Embedded, EmbeddingCache, embed_items
 from ilk.encoder import Encoder
 from ilk.encoders.onnx import open_encoder
-from ilk.errors import WrongEncoder
+from ilk.errors import UnreadableItem, WrongEncoder
 from ilk.gallery import Gallery
+from ilk.images import read_image
 from ilk.items import Item, Items
 from ilk.unreadable import OnUnreadable
 
-__all__ = ["BoundEncoder", "Progress", "Source", "as_item"]
+__all__ = ["BoundEncoder", "Progress", "Source", "as_item", "embed_contents"]
 
 _Answer = TypeVar("_Answer")
 _Result = TypeVar("_Result")
@@ -48,7 +49,7 @@ class BoundEncoder:
     def ask(
         self,
         items: Sequence[Item],
-        work: Callable[[Embedded], Sequence[_Answer]],
+        work: Callable[[Embedded], Iterable[_Answer]],
         refuse: Callable[[Item, str], _Answer],
         *,
         cache: EmbeddingCache | None = None,
@@ -95,6 +96,25 @@ class BoundEncoder:
                 if binding.artifact is None or binding.encoder_fingerprint == encoder.fingerprint:
                     raise
                 self.encoder = open_encoder(binding.artifact, num_threads=self._num_threads)
+
+
+def embed_contents(encoder: Encoder, contents: Sequence[bytes | Path]) -> list[np.ndarray | str]:
+    """Return for each file or encoded picture its (D,) embedding, or why there is none."""
+    items, reasons = [], {}
+    for i, content in enumerate(contents):
+        try:
+            source = read_image(content) if isinstance(content, bytes) else content
+            items.append(Item(source, "", str(i)))
+        except UnreadableItem as error:
+            reasons[i] = str(error)
+    embedded = embed_items(encoder, Items(tuple(items)), on_unreadable="skip")
+    reasons |= {int(problem.name): problem.reason for problem in embedded.items.problems}
+    rows = {int(item.name): row for item, row in _rows(embedded)}
+    return [rows[i] if i in rows else reasons[i] for i in range(len(contents))]
+
+
+def _rows(embedded: Embedded) -> Iterable[tuple[Item, np.ndarray]]:
+    return zip(embedded.items.items, embedded.embeddings, strict=True)
 
 
 def as_item(source: Source) -> Item:

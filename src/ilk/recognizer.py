@@ -12,7 +12,6 @@ from typing import Any, Self, final
 
 from ilk.artifact import Artifact
 from ilk.bound_encoder import BoundEncoder, Progress, Source, as_item
-from ilk.crops import crop_of
 from ilk.embedding import Embedded, EmbeddingCache
 from ilk.encoder import Encoder
 from ilk.encoders.onnx import open_encoder
@@ -21,7 +20,8 @@ from ilk.gallery import Gallery
 from ilk.gallery.deciding import not_assessable
 from ilk.gallery.enrolling import Guard
 from ilk.gallery.settings import Basis
-from ilk.items import Item, Items
+from ilk.items import Items
+from ilk.recognizing import enroll_items, identify_items, names_of, refused
 from ilk.results import Enrollment, Identification, Verification
 from ilk.store import Role
 from ilk.thresholds import Threshold
@@ -68,7 +68,7 @@ class Recognizer:
         **options: Any,
     ) -> Recognizer:
         """Make an empty gallery; the options are those of `Gallery.create`."""
-        return _with_encoder(Gallery.create(location, artifact, **options), num_threads)
+        return _opened(Gallery.create(location, artifact, **options), num_threads)
 
     @staticmethod
     def open(location: str | Path, *, num_threads: int | None = None, **options: Any) -> Recognizer:
@@ -77,7 +77,23 @@ class Recognizer:
         Raises:
             GalleryError: It cannot be opened, or it was made for embeddings from elsewhere.
         """
-        return _with_encoder(Gallery.open(location, **options), num_threads)
+        return _opened(Gallery.open(location, **options), num_threads)
+
+    @staticmethod
+    def of(gallery: Gallery, *, num_threads: int | None = None) -> Recognizer:
+        """Put its own encoder in front of an open gallery.
+
+        Raises:
+            GalleryError: It was made for embeddings from elsewhere.
+        """
+        artifact = gallery.binding.artifact
+        if artifact is None:
+            raise GalleryError(
+                "the gallery holds embeddings from elsewhere and has no encoder; use ilk.Gallery "
+                "with embeddings instead"
+            )
+        encoder = open_encoder(artifact, num_threads=num_threads)
+        return Recognizer(gallery, encoder, num_threads=num_threads)
 
     def close(self) -> None:
         """Let go of the gallery's files."""
@@ -142,10 +158,12 @@ class Recognizer:
             part = items.items[start : start + _AT_ONCE]
             named = [replace(i, label=i.label if label is None else label) for i in part]
             about = metadata[start : start + _AT_ONCE] if metadata else [{}] * len(part)
-            answers += self._enroll(named, about, cache, options, keep_crops=keep_crops)
+            answers += enroll_items(
+                self.gallery, self._bound, named, about, cache, options, keep_crops=keep_crops
+            )
             if progress is not None:
                 progress(len(answers), len(items))
-        return answers + [_refused(p.name, label or "", p.reason) for p in items.problems]
+        return answers + [refused(p.name, label or "", p.reason) for p in items.problems]
 
     def identify(
         self,
@@ -159,13 +177,38 @@ class Recognizer:
         Raises:
             NotCalibrated: The gallery has no threshold.
         """
-        return self._bound.ask(
-            [as_item(source) for source in sources],
-            lambda embedded: self.gallery.identify(
-                embedded.embeddings, num_candidates=num_candidates, names=_names(embedded)
-            ),
-            lambda item, reason: not_assessable(reason, item.name),
-            progress=progress,
+        answers = identify_items(
+            self.gallery,
+            self._bound,
+            sources,
+            num_candidates,
+            progress,
+            keep=False,
+            keep_crops=False,
+        )
+        return [answer for answer, _ in answers]
+
+    def identify_and_keep(
+        self,
+        sources: Iterable[Source],
+        *,
+        num_candidates: int = 5,
+        keep_crops: bool = False,
+        progress: Progress | None = None,
+    ) -> list[tuple[Identification, int | None]]:
+        """Answer like `identify`, and keep the unknown probes for a person to name.
+
+        Returns the answer about each, and the id under which it is kept, None if it is not. With
+        `keep_crops` a small picture is kept, too.
+        """
+        return identify_items(
+            self.gallery,
+            self._bound,
+            sources,
+            num_candidates,
+            progress,
+            keep=True,
+            keep_crops=keep_crops,
         )
 
     def identify_set(
@@ -199,7 +242,7 @@ class Recognizer:
         return self._bound.ask(
             [as_item(source) for source in sources],
             lambda embedded: self.gallery.verify(
-                label, embedded.embeddings, target_fmr=target_fmr, names=_names(embedded)
+                label, embedded.embeddings, target_fmr=target_fmr, names=names_of(embedded)
             ),
             lambda item, reason: Verification(
                 label=label, is_accepted=False, reason=reason, name=item.name
@@ -247,55 +290,10 @@ class Recognizer:
 
         return self._bound.embed(strangers, ask, cache, progress, on_unreadable)
 
-    def _enroll(
-        self,
-        items: Sequence[Item],
-        metadata: Sequence[Mapping[str, Any]],
-        cache: EmbeddingCache | None,
-        options: Mapping[str, Any],
-        *,
-        keep_crops: bool,
-    ) -> list[Enrollment]:
-        """Enroll one part in one change."""
-        about = {id(item): given for item, given in zip(items, metadata, strict=True)}
 
-        def enroll(embedded: Embedded) -> Sequence[Enrollment]:
-            kept = embedded.items.items
-            if not kept:
-                return []
-            return self.gallery.enroll(
-                [item.label for item in kept],
-                embedded.embeddings,
-                content_hashes=embedded.hashes,
-                names=[item.name for item in kept],
-                metadata=[about[id(item)] for item in kept],
-                crops=[crop_of(item) for item in kept] if keep_crops else None,
-                **options,
-            )
-
-        return self._bound.ask(
-            items, enroll, lambda i, why: _refused(i.name, i.label, why), cache=cache
-        )
-
-
-def _with_encoder(gallery: Gallery, num_threads: int | None) -> Recognizer:
-    artifact = gallery.binding.artifact
+def _opened(gallery: Gallery, num_threads: int | None) -> Recognizer:
     try:
-        if artifact is None:
-            raise GalleryError(
-                "the gallery holds embeddings from elsewhere and has no encoder; use ilk.Gallery "
-                "with embeddings instead"
-            )
-        encoder = open_encoder(artifact, num_threads=num_threads)
-        return Recognizer(gallery, encoder, num_threads=num_threads)
+        return Recognizer.of(gallery, num_threads=num_threads)
     except BaseException:
         gallery.close()
         raise
-
-
-def _names(embedded: Embedded) -> list[str]:
-    return [item.name for item in embedded.items.items]
-
-
-def _refused(name: str, label: str, reason: str) -> Enrollment:
-    return Enrollment(name=name, label=label, is_enrolled=False, reason=reason)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 __all__ = ["progress_bar"]
 
+_FEW = 8
+"""Steps that need no bar."""
+
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a function (stage, steps done, all steps) that moves the bar of that stage."""
+def progress_bar(num_steps: int | None = None) -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a function (stage, steps done, all steps) that moves the bar of that stage.
+
+    What is done in few steps needs no bar, nor the time to make one.
+    """
+    if (num_steps is not None and num_steps < _FEW) or not sys.stderr.isatty():
+        yield lambda stage, done, of: None
+        return
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 

@@ -1,0 +1,197 @@
+"""`ilk enroll GALLERY SOURCE`: enroll examples of classes."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ilk.cli.galleries import actor_option, gallery_argument, json_option, threads_option
+from ilk.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from ilk.items import Items
+    from ilk.recognizer import Recognizer
+    from ilk.results import Enrollment
+    from ilk.store import Role
+
+__all__ = ["enroll"]
+
+_NUM_NAMED = 20
+
+
+class _Metadata(click.ParamType[Any]):
+    """A JSON object."""
+
+    name = "json"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, Any]:
+        """Return it."""
+        try:
+            content = json.loads(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(f"expected a JSON object, got {value!r}: {error}", param, ctx)
+        if not isinstance(content, dict):
+            self.fail(f"expected a JSON object, such as '{{\"camera\": 3}}', got {value!r}")
+        return content
+
+
+@click.command()
+@gallery_argument
+@click.argument("sources", metavar="SOURCE | FILE...", nargs=-1, required=True)
+@click.option("--label", metavar="NAME", help="The class that the FILEs are examples of.")
+@click.option("--not", "is_not", metavar="NAME", help="The class that the FILEs are not.")
+@click.option("--ignore", is_flag=True, help="The FILEs are of no class, and to be ignored.")
+@click.option(
+    "--keep-crops", is_flag=True, help="Keep a small picture of each, for people and migration."
+)
+@click.option(
+    "--expires",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="The day from which they may not be kept: `ilk gallery erase --expired`.",
+)
+@click.option("--metadata", type=_Metadata(), metavar="JSON", help="Kept with each of them.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Refuse what is closer to another class than to its own, or an outlier of its class.",
+)
+@click.option("--no-cache", is_flag=True, help="Compute all again and remember nothing.")
+@threads_option
+@actor_option
+@json_option
+def enroll(
+    gallery: Path,
+    sources: tuple[str, ...],
+    label: str | None,
+    is_not: str | None,
+    ignore: bool,
+    keep_crops: bool,
+    expires: datetime | None,
+    metadata: dict[str, Any] | None,
+    strict: bool,
+    no_cache: bool,
+    num_threads: int | None,
+    actor: str | None,
+    as_json: bool,
+) -> None:
+    """Enroll examples of classes; each succeeds or fails by itself.
+
+    SOURCE is a folder with a folder per class, a .csv, .tsv or .parquet table with the columns path
+    and label, or a data set by name such as glyphs:test. With --label, --not or --ignore, give
+    FILEs, folders or patterns instead.
+
+    What the same bytes are enrolled as already is not enrolled again. Ctrl-C stops after the part
+    that is being enrolled and says what was; `ilk gallery undo` takes all of one command back.
+    """
+    from ilk.embedding import EmbeddingCache
+    from ilk.recognizer import Recognizer
+
+    if (label is not None) + (is_not is not None) + ignore > 1:
+        raise click.UsageError("Give --label, --not or --ignore, one of the three.")
+    role: Role = "not" if is_not is not None else "ignore" if ignore else "exemplar"
+    name = label if label is not None else is_not
+    items = _items(sources, name or "", has_label=name is not None or ignore)
+    call = secrets.token_hex(8)
+    options: dict[str, Any] = {
+        "role": role,
+        "keep_crops": keep_crops,
+        "expires": expires.date() if expires is not None else None,
+        "metadata": [metadata] * len(items) if metadata else None,
+        "guard": "refuse" if strict else "warn",
+        "cache": None if no_cache else EmbeddingCache(),
+        "call": call,
+    }
+    with Recognizer.open(gallery, num_threads=num_threads, actor=actor) as recognizer:
+        answers = _enroll(recognizer, gallery, items, options)
+    _tell(answers, gallery, as_json=as_json)
+
+
+def _items(sources: tuple[str, ...], label: str, *, has_label: bool) -> Items:
+    from ilk.datasets import open_source
+    from ilk.datasets.files import open_files
+
+    if has_label:
+        return open_files(sources, label)
+    if len(sources) > 1:
+        raise click.UsageError("Give one SOURCE; several FILEs go with --label, --not or --ignore.")
+    return open_source(sources[0], on_unreadable="skip")
+
+
+def _enroll(
+    recognizer: Recognizer, gallery: Path, items: Items, options: dict[str, Any]
+) -> list[Enrollment]:
+    """Enroll with a bar; after Ctrl-C say what the gallery has of it, and leave."""
+    try:
+        with progress_bar() as progress:
+            return recognizer.enroll(
+                items, **options, progress=lambda done, of: progress("Enrolling", done, of)
+            )
+    except KeyboardInterrupt:
+        from ilk.cli.words import command_line, counted
+
+        count = _num_enrolled(gallery, options["call"])
+        back = f"; {command_line('ilk gallery undo', gallery)} takes them back" if count else ""
+        told = f"{counted(count, 'exemplar')} of {len(items):,} {'is' if count == 1 else 'are'}"
+        click.echo(f"interrupted: {told} enrolled and durable{back}", err=True)
+        raise
+
+
+def _num_enrolled(gallery: Path, call: str) -> int:
+    """Ask the gallery itself, opened anew: the interruption came anywhere."""
+    from ilk.gallery import Gallery
+
+    with Gallery.open(gallery) as opened:
+        effects = [e for c in opened.history() if c.call == call for e in c.effects]
+    rows = [r for e in effects if (e.table, e.field) == ("exemplar", "is_live") for r in e.rows]
+    return sum(last - first + 1 for first, last in rows)
+
+
+def _tell(answers: list[Enrollment], gallery: Path, *, as_json: bool) -> None:
+    from ilk.cli.documents import enrollment, print_document
+    from ilk.errors import DataError
+
+    enrolled = [answer for answer in answers if answer.is_enrolled]
+    there = [a for a in answers if not a.is_enrolled and a.exemplar_id is not None]
+    refused = [a for a in answers if not a.is_enrolled and a.exemplar_id is None]
+    warned = [answer for answer in enrolled if answer.reason]
+    if as_json:
+        counts = {
+            "num_enrolled": len(enrolled),
+            "num_already": len(there),
+            "num_refused": len(refused),
+        }
+        print_document("enroll", **counts, answers=[enrollment(a) for a in answers])
+    else:
+        _print(enrolled, there, refused, warned)
+    if refused and not enrolled and not there:
+        raise DataError(
+            f"expected something to enroll, and none of {len(refused)} could be; "
+            f"{refused[0].name}: {refused[0].reason}"
+        )
+
+
+def _print(
+    enrolled: list[Enrollment],
+    there: list[Enrollment],
+    refused: list[Enrollment],
+    warned: list[Enrollment],
+) -> None:
+    from ilk.cli.words import counted
+
+    labels = {answer.label for answer in enrolled if answer.label}
+    of = f" of {counted(len(labels), 'class', 'classes')}" if labels else ""
+    click.echo(f"enrolled {counted(len(enrolled), 'exemplar')}{of}")
+    groups = (("there already", there), ("not enrolled", refused), ("look at", warned))
+    for title, group in groups:
+        for answer in group[:_NUM_NAMED]:
+            where = f" as exemplar {answer.exemplar_id}" if answer.exemplar_id is not None else ""
+            click.echo(f"{title}: {answer.name}{where}: {answer.reason}", err=True)
+        if len(group) > _NUM_NAMED:
+            click.echo(f"{title}: and {len(group) - _NUM_NAMED:,} more (--json has all)", err=True)

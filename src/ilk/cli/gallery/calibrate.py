@@ -1,0 +1,110 @@
+"""`ilk gallery calibrate`: choose which share of strangers may get a name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from ilk.cli.galleries import actor_option, gallery_argument, json_option, threads_option
+from ilk.cli.progress import progress_bar
+from ilk.cli.sources import on_unreadable_option
+
+if TYPE_CHECKING:
+    from ilk.gallery import Gallery
+    from ilk.gallery.settings import Basis
+
+__all__ = ["calibrate"]
+
+
+@click.command()
+@gallery_argument
+@click.option(
+    "--target-fpir",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="The share of strangers that may get a name. Default: as it is, 0.01 at first.",
+)
+@click.option(
+    "--basis",
+    type=click.Choice(["cohort", "strangers", "leave-one-out"]),
+    help="Whose distances: the artifact's held-out classes, strangers that were brought, or the "
+    "gallery's own exemplars, each asked about the other classes. Default: as it is.",
+)
+@click.option(
+    "--strangers",
+    metavar="SOURCE",
+    help="Things that are not enrolled, a folder per class; they replace those of before.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0),
+    help="How close the second class makes an answer ambiguous, as a share of the threshold.",
+)
+@on_unreadable_option
+@threads_option
+@actor_option
+@json_option
+def calibrate(
+    gallery: Path,
+    target_fpir: float | None,
+    basis: Basis | None,
+    strangers: str | None,
+    margin: float | None,
+    on_unreadable: Literal["stop", "skip"],
+    num_threads: int | None,
+    actor: str | None,
+    as_json: bool,
+) -> None:
+    """Choose which share of strangers may get a name, and on whose distances.
+
+    The threshold is chosen so that a stranger like those of the basis gets a name with at most that
+    probability, and follows as the gallery changes. A rate that they are too few for is refused.
+    """
+    from ilk.gallery import Gallery
+
+    if strangers is not None and basis not in (None, "strangers"):
+        raise click.UsageError("--strangers goes with --basis strangers.")
+    with Gallery.open(gallery, actor=actor) as opened:
+        target = opened.settings.target_fpir if target_fpir is None else target_fpir
+        if strangers is None:
+            opened.calibrate(target, basis=basis, margin=margin)
+        else:
+            _bring(opened, strangers, target, margin, num_threads, on_unreadable)
+        _tell(opened, as_json=as_json)
+
+
+def _bring(
+    gallery: Gallery,
+    source: str,
+    target_fpir: float,
+    margin: float | None,
+    num_threads: int | None,
+    on_unreadable: Literal["stop", "skip"],
+) -> None:
+    from ilk.datasets import open_source
+    from ilk.embedding import EmbeddingCache
+    from ilk.recognizer import Recognizer
+
+    items = open_source(source, on_unreadable=on_unreadable)
+    with progress_bar() as progress:
+        Recognizer.of(gallery, num_threads=num_threads).calibrate(
+            target_fpir,
+            strangers=items,
+            margin=margin,
+            on_unreadable=on_unreadable,
+            cache=EmbeddingCache(),
+            progress=lambda done, of: progress("Embedding", done, of),
+        )
+
+
+def _tell(gallery: Gallery, *, as_json: bool) -> None:
+    from ilk.cli.documents import print_document
+    from ilk.cli.gallery.info import report_facts, report_rows
+    from ilk.cli.words import print_facts
+
+    report = gallery.report()
+    if as_json:
+        print_document("gallery.calibration", calibration=report_facts(report))
+    else:
+        print_facts(report_rows(report))

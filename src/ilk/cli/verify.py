@@ -1,0 +1,71 @@
+"""`ilk verify GALLERY LABEL FILE...`: is it of this class?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ilk.cli.galleries import gallery_argument, json_option, threads_option
+
+__all__ = ["verify"]
+
+
+@click.command()
+@gallery_argument
+@click.argument("label")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option(
+    "--target-fmr",
+    default=0.01,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="The share of strangers that may be accepted as this class.",
+)
+@threads_option
+@json_option
+def verify(
+    gallery: Path,
+    label: str,
+    files: tuple[str, ...],
+    target_fmr: float,
+    num_threads: int | None,
+    as_json: bool,
+) -> None:
+    """Say for each FILE whether it is of class LABEL.
+
+    The threshold is the class's own, chosen on the distances of the calibration strangers to it.
+    The exit status is 0 whatever the answer is.
+    """
+    from ilk.cli.documents import print_document, threshold_facts, verification
+    from ilk.cli.words import print_table, told_threshold
+    from ilk.datasets.files import open_files
+    from ilk.recognizer import Recognizer
+    from ilk.results import Verification
+
+    items = open_files(files)
+    with Recognizer.open(gallery, num_threads=num_threads) as recognizer:
+        answers = recognizer.verify(label, items.items, target_fmr=target_fmr)
+    answers += [
+        Verification(label=label, is_accepted=False, reason=p.reason, name=p.name)
+        for p in items.problems
+    ]
+    threshold = next((a.threshold for a in answers if a.threshold is not None), None)
+    if as_json:
+        listed = [verification(answer) for answer in answers]
+        facts = {"gallery": str(gallery), "label": label, "threshold": threshold_facts(threshold)}
+        print_document("verify", **facts, answers=listed)
+        return
+    rows = [
+        (
+            answer.name,
+            "yes" if answer.is_accepted else "no" if answer.distance is not None else "-",
+            "" if answer.distance is None else f"{answer.distance:.4f}",
+            "" if answer.p_value is None else f"{answer.p_value:.3g}",
+            answer.reason if answer.distance is None else "",
+        )
+        for answer in answers
+    ]
+    print_table(("probe", f"{label}?", "distance", "p", ""), rows, right="distance p")
+    if threshold is not None:
+        click.echo(f"\nthreshold: {told_threshold(threshold)}")
