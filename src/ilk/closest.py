@@ -227,8 +227,8 @@ def _fill(
             probe[at], class_ids[at], distances[at], rows[at], roles[at] if may_bar else None
         )
     ]
-    ends = roles[at] == IGNORE
-    is_done = np.isin(np.arange(num_probes), probe[at[ends]]) | is_all
+    is_done = np.full(num_probes, is_all)
+    is_done[probe[at[roles[at] == IGNORE]]] = True
     is_found = roles[at] == EXEMPLAR
     if may_bar and not is_all:  # a row that bars may lie at the last distance, beyond the k
         is_found &= distances[at] < neighbors.distances[probe[at], -1]
