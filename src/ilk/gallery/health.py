@@ -92,6 +92,11 @@ def examine(access: Access, *, max_exemplars: int = 10_000, max_findings: int = 
             f"{len(around.asked)} of {len(around.ids)} exemplars, drawn at random with a fixed "
             "seed, were asked about the other classes"
         )
+    if around.others.num_cut:
+        notes.append(
+            f"{around.others.num_cut} exemplars have so many others within the threshold that only "
+            "the closest were looked at; more collisions may be hidden behind them"
+        )
     counts: dict[str, int] = {kind: sum(f.kind == kind for f in found) for kind in KINDS}
     listed = [f for kind in KINDS for f in [f for f in found if f.kind == kind][:max_findings]]
     return Health(

@@ -1,7 +1,7 @@
 """How each exemplar stands to the others: of its own class, and of the other classes.
 
-The distance to another class is that of `closest_classes`, so exemplars of what a class is not, or
-of what is to be ignored, rule classes out here as they do for probes. Distances are between
+Other classes are ranked by `rank_classes`, so exemplars of what a class is not, or of what is to be
+ignored, rule classes out here as they do for probes. Distances are between
 exemplars, whatever the templates of the gallery are.
 
 Shapes: N exemplars, n of them asked about the other classes, P pairs, D embedding size.
@@ -15,12 +15,12 @@ from typing import final
 
 import numpy as np
 
-from ilk.closest import EXEMPLAR, Members, closest_classes
+from ilk.closest import EXEMPLAR, IGNORE, Members, rank_classes
 from ilk.distances import Distance
 from ilk.gallery.state import State
 from ilk.plugins import load
 from ilk.scan import exact_distances
-from ilk.searcher import Searcher
+from ilk.searcher import Neighbors, Searcher
 from ilk.store import Reader
 from ilk.thresholds import within
 
@@ -28,10 +28,10 @@ __all__ = ["Neighborhood", "Others", "Own", "look_around"]
 
 _SEED = 0
 _PAIRS = 2000
-"""So many random pairs show how far apart exemplars of different classes are."""
+"""So many random pairs show how far apart exemplars of one class and of different classes are."""
 
-_ALMOST_ZERO = 0.01
-"""Share of that distance up to which two exemplars are nearly the same."""
+_ALMOST_ZERO_WITHIN, _ALMOST_ZERO_BETWEEN, _ROUNDING = 0.1, 0.01, 1e-6
+"""Shares of these distances up to which two exemplars are nearly the same."""
 
 _LARGE_CLASS = 1000
 """Of a larger class, only the exemplars that were drawn are compared with the others of it."""
@@ -39,8 +39,11 @@ _LARGE_CLASS = 1000
 _AT_ONCE = 256
 """Exemplars of one class that are compared with the others of it at once."""
 
-_MOST_CLASSES = 64
-"""For one exemplar, so many other classes within the threshold are told at most."""
+_FIRST_NEAR, _MOST_NEAR = 16, 1024
+"""So many of the closest rows are fetched at first for an exemplar, and at last."""
+
+_CELLS = 1 << 20
+"""Rows that are fetched at once for all exemplars together."""
 
 
 @final
@@ -59,7 +62,7 @@ class Own:
 @final
 @dataclass(frozen=True, eq=False)
 class Others:
-    """Exemplars among the other classes: pairs of an exemplar and a class."""
+    """Exemplars among the other classes within reach: pairs of an exemplar and a class."""
 
     exemplars: np.ndarray
     """(P,) positions of exemplars, ascending; each with its closest other class first."""
@@ -71,6 +74,8 @@ class Others:
     """(P,)."""
     is_first: np.ndarray
     """(P,) bool: whether it is the closest other class of its exemplar."""
+    num_cut: int
+    """How many exemplars have more rows within reach than are ever fetched, 1,024."""
 
 
 @final
@@ -85,8 +90,9 @@ class Neighborhood:
     asked: np.ndarray
     """(n,) positions of those that were asked about the other classes."""
     almost_zero: float
-    """The largest distance at which two exemplars count as nearly the same: 1 % of the median
-    distance between exemplars of different classes (of any two, if there is one class)."""
+    """The largest distance at which two exemplars count as nearly the same: a tenth of the median
+    distance between exemplars of one class, at most 1 % of that of different classes, and at least
+    a millionth of it, which is what rounding does. Both medians are of 2,000 random pairs."""
     own: Own
     others: Others
 
@@ -99,8 +105,8 @@ def look_around(
     Args:
         state: Fresh.
         reader: Of its store.
-        limit: Other classes up to this distance are all told, up to 64 of them; None tells only
-            the closest.
+        limit: Other classes are told up to this distance, or if that is more or this None, up to
+            where exemplars are nearly the same.
         max_exemplars: If there are more, so many are drawn (always the same ones of the same
             gallery), and only they are asked about the other classes, of which none is left out.
     """
@@ -116,9 +122,10 @@ def look_around(
     asked = np.arange(len(ids))
     if len(ids) > max_exemplars:
         asked = np.sort(generator.choice(len(ids), max_exemplars, replace=False))
-    almost_zero = _ALMOST_ZERO * _typical(distance, rows, at, class_ids, generator)
+    almost_zero = _almost_zero(distance, rows, at, class_ids, generator)
     own = _among_own(distance, rows, at, ids, class_ids, asked, almost_zero)
-    others = _among_others(searcher, members, rows, at, class_ids, asked, limit)
+    reach = almost_zero if limit is None else max(limit, almost_zero)
+    others = _among_others(searcher, members, rows[at[asked]], asked, class_ids, reach)
     return Neighborhood(ids, class_ids, asked, almost_zero, own, others)
 
 
@@ -134,22 +141,38 @@ def _exemplars(state: State, reader: Reader) -> tuple[Searcher, Members]:
     return searcher, members
 
 
-def _typical(
+def _almost_zero(
     distance: Distance,
     rows: np.ndarray,
     at: np.ndarray,
     class_ids: np.ndarray,
     generator: np.random.Generator,
 ) -> float:
-    """Return the median distance of random pairs of different classes; 0 if there are no pairs."""
-    if len(at) < 2:
+    order = np.argsort(class_ids, kind="stable")
+    _, start, size = np.unique(class_ids[order], return_index=True, return_counts=True)
+    if not len(order):
         return 0.0
-    first = generator.integers(0, len(at), _PAIRS)
-    second = (first + generator.integers(1, len(at), _PAIRS)) % len(at)
-    differ = class_ids[first] != class_ids[second]
-    chosen = differ if differ.any() else np.ones(_PAIRS, bool)
-    values = exact_distances(distance, rows, rows, at[first[chosen]], at[second[chosen]])
-    return float(np.median(values))
+    low, many = np.repeat(start, size), np.repeat(size, size)
+    first = generator.integers(0, len(order), _PAIRS)
+    step = generator.random(_PAIRS)
+
+    def median(second: np.ndarray, chosen: np.ndarray) -> float:
+        if not chosen.any():
+            return np.inf
+        pairs = at[order[first[chosen]]], at[order[second[chosen]]]
+        return float(np.median(exact_distances(distance, rows, rows, *pairs)))
+
+    # another place in the same class, and a place in any other class
+    inside = (
+        low[first]
+        + (first - low[first] + 1 + (step * (many[first] - 1)).astype(np.int64)) % (many[first])
+    )
+    outside = low[first] + many[first] + (step * (len(order) - many[first])).astype(np.int64)
+    within_classes = median(inside, many[first] > 1)
+    between = median(outside % len(order), many[first] < len(order))
+    share = min(_ALMOST_ZERO_WITHIN * within_classes, _ALMOST_ZERO_BETWEEN * between)
+    known = between if np.isfinite(between) else within_classes
+    return max(share, _ROUNDING * known) if np.isfinite(known) else 0.0
 
 
 def _among_own(
@@ -197,33 +220,49 @@ def _by_class(class_ids: np.ndarray) -> Iterator[np.ndarray]:
 def _among_others(
     searcher: Searcher,
     members: Members,
-    rows: np.ndarray,
-    at: np.ndarray,
-    class_ids: np.ndarray,
+    probes: np.ndarray,
     asked: np.ndarray,
-    limit: float | None,
+    class_ids: np.ndarray,
+    reach: float,
 ) -> Others:
-    """Ask for the two closest classes, and for more wherever the last is within the limit."""
-    waiting, num_classes = asked, 1 if limit is None else 2
-    parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    """Fetch the closest rows of each probe, and more wherever the last is within reach."""
+    waiting, k, num_cut = np.arange(len(asked)), _FIRST_NEAR, 0
+    nothing = np.zeros(0, np.int64)
+    parts = [(nothing, nothing, nothing, np.zeros(0))]
     while len(waiting):
-        found = closest_classes(
-            searcher, members, rows[at[waiting]], num_classes, except_class=class_ids[waiting]
-        )
-        goes_on = np.zeros(len(waiting), bool)
-        if limit is not None and num_classes < _MOST_CLASSES:
-            goes_on = within(found.distances[:, -1], limit)
-        told = np.isfinite(found.distances) & ~goes_on[:, None]
-        if limit is not None:
-            told[:, 1:] &= within(found.distances[:, 1:], limit)
-        probe = np.nonzero(told)[0]
-        picked = found.class_ids[told], found.rows[told], found.distances[told]
-        parts.append((waiting[probe], *picked))
-        waiting, num_classes = waiting[goes_on], num_classes * 4
-    exemplars, others, decisive, distances = (
-        np.concatenate(arrays) for arrays in zip(*parts, strict=True)
-    )
+        left, step = [nothing], max(1, _CELLS // k)
+        for start in range(0, len(waiting), step):
+            some = waiting[start : start + step]
+            found = searcher.nearest(probes[some], k)
+            has_more = within(found.distances[:, -1], reach) & (found.ids.shape[1] < len(searcher))
+            if k < _MOST_NEAR:
+                left.append(some[has_more])
+            else:
+                num_cut += int(has_more.sum())
+                has_more = np.zeros(len(some), bool)
+            own = class_ids[asked[some]]
+            pair, *told = _classes_within(found, members, own, reach, ~has_more)
+            parts.append((asked[some[pair]], *told))
+        waiting, k = np.concatenate(left), k * 4
+    exemplars, others, rows, distances = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.argsort(exemplars, kind="stable")
-    exemplars = exemplars[order]
-    is_first = np.diff(exemplars, prepend=-1) > 0
-    return Others(exemplars, others[order], decisive[order], distances[order], is_first)
+    is_first = np.diff(exemplars[order], prepend=-1) > 0
+    return Others(exemplars[order], others[order], rows[order], distances[order], is_first, num_cut)
+
+
+def _classes_within(
+    found: Neighbors, members: Members, own: np.ndarray, reach: float, is_told: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return probe, class, row and distance of each other class within reach, closest first."""
+    num_probes, k = found.ids.shape
+    probe = np.repeat(np.arange(num_probes), k)
+    rows, distances = found.ids.reshape(-1), found.distances.reshape(-1)
+    at = np.flatnonzero(is_told[probe] & within(distances, reach))
+    roles, classes = members.role_of(rows[at]), members.class_of(rows[at])
+    counts = (roles == IGNORE) | (classes != own[probe[at]])
+    at, roles, classes = at[counts], roles[counts], classes[counts]
+    may_bar = roles if members.num_barring else None
+    chosen = rank_classes(probe[at], classes, distances[at], rows[at], may_bar)
+    chosen = chosen[roles[chosen] == EXEMPLAR]
+    at = at[chosen]
+    return probe[at], classes[chosen], rows[at], distances[at]
