@@ -69,6 +69,8 @@ class Moving:
         try:
             if self._binding.artifact is not None:
                 self._binding.artifact.copy_to(self._draft.artifact)
+            elif self._binding.cohort is not None:
+                self._draft.cohort.write_bytes(self._binding.cohort.to_bytes())
             yield
         finally:
             shutil.rmtree(self._draft.folder, ignore_errors=True)
