@@ -191,6 +191,8 @@ def create_file(path: Path, statements: Iterable[tuple[str, Sequence[Any]]]) -> 
     """
     if path.exists():
         raise GalleryError(f"expected no file at {path}, there is one; choose another place")
+    if not path.parent.is_dir():
+        raise GalleryError(f"expected a folder {path.parent} to make {path.name} in; make it first")
     draft = path.with_name(f".{path.name}.{os.getpid()}.{random.getrandbits(32):08x}")
     try:
         database = sqlite3.connect(draft, isolation_level=None)

@@ -64,12 +64,12 @@ def _is_full(path: Path) -> bool:
 
 
 def _closed(error: sqlite3.Error, path: Path) -> str:
-    if not path.exists():
-        return f"{path} was moved or deleted while it was open; open the gallery again"
     for place in (path.parent, path):
-        if not os.access(place, os.W_OK):
+        if place.exists() and not os.access(place, os.W_OK):
             return (
                 f"{place} cannot be written to ({error}), and SQLite needs the file and its folder "
                 "to be writable; nothing was changed; give yourself the right, or copy the gallery"
             )
+    if not path.exists():
+        return f"{path} was moved or deleted while it was open; open the gallery again"
     return f"{path} cannot be opened ({error}); check its rights and those of {path.parent}"

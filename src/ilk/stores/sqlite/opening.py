@@ -22,13 +22,15 @@ def connect(path: Path, mode: Mode, timeout_seconds: float) -> Connection:
 
     In a folder that cannot be written to, SQLite reads a WAL file only as one that nobody changes.
     """
-    connection = Connection(path, mode, timeout_seconds)
     if mode == "rw":
-        return connection
+        return Connection(path, mode, timeout_seconds)
+    connection = None
     try:
+        connection = Connection(path, mode, timeout_seconds)
         connection.wait("select count(*) from sqlite_schema")
     except GalleryError as error:
-        connection.close()
+        if connection is not None:
+            connection.close()
         wal = path.with_name(f"{path.name}-wal")
         if is_writable(path) or type(error) is not GalleryError:
             raise

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, final
 
-from ilk.errors import ForeignGallery, GalleryError, InvalidInput
+from ilk.errors import DamagedGallery, ForeignGallery, GalleryError, InvalidInput
 from ilk.store import Erased
 from ilk.stores.sqlite import schema
 from ilk.stores.sqlite.checking import find_faults
@@ -222,8 +222,11 @@ class SqliteStore:
 
     def check(self) -> list[str]:
         """Look over the whole store; return what is wrong with it, nothing if all is well."""
-        with self.reading(), self._reader.use() as connection:
-            return find_faults(connection)
+        try:
+            with self.reading(), self._reader.use() as connection:
+                return find_faults(connection)
+        except DamagedGallery as error:
+            return [str(error)]
 
     def close(self) -> None:
         """Let go of files and locks."""
