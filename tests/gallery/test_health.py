@@ -368,7 +368,7 @@ def test_classes_behind_many_of_its_own(
     assert found.distance == pytest.approx(0.51)
     monkeypatch.setattr("ilk.gallery.neighborhood._MOST_NEAR", 16)
     (note,) = gallery.health().notes
-    assert "70 exemplars have so many others" in note
+    assert "71 exemplars have so many others" in note
 
 
 def test_only_so_many_are_listed_and_all_are_counted(make_gallery: MakeGallery) -> None:
