@@ -51,7 +51,7 @@ def test_create_refuses_an_existing_file(path: Path) -> None:
 
 
 def test_create_needs_a_folder_and_facts(tmp_path: Path) -> None:
-    with pytest.raises(GalleryError, match="expected a folder .*nowhere"):
+    with pytest.raises(GalleryError, match=r"expected a folder .*nowhere"):
         SqliteStore.create(tmp_path / "nowhere" / "gallery.sqlite", FACTS)
     for facts in ({}, {"embedding_size": 0}, {"embedding_size": "8"}, {"embedding_size": True}):
         with pytest.raises(InvalidInput, match="embedding_size of at least 1"):
@@ -115,7 +115,7 @@ def test_the_schema_itself_refuses_another_length(store: SqliteStore, rows: Make
         pytest.raises(GalleryError, match="CHECK constraint failed"),
         store._writer.use() as connection,
     ):
-        connection.run(f"update exemplar set embedding = x'00'")
+        connection.run("update exemplar set embedding = x'00'")
 
 
 @pytest.mark.parametrize(
