@@ -19,6 +19,7 @@ from ilk.gallery import changes, inbox
 from ilk.gallery.access import Access, create_store
 from ilk.gallery.admission import admit, check_shape
 from ilk.gallery.binding import Binding
+from ilk.gallery.bundle import enroll_bundle, export, import_bundle
 from ilk.gallery.calibrating import calibrate, report, settings_for, strangers_of
 from ilk.gallery.calibration_report import CalibrationReport
 from ilk.gallery.deciding import Deciding
@@ -108,6 +109,35 @@ class Gallery:
             NewerGallery: It was written by a newer version of ilk.
         """
         return Gallery(Access(Location(location), _actor(actor), searcher))
+
+    @staticmethod
+    def import_(
+        bundle: str | Path,
+        location: str | Path,
+        artifact: Artifact | Binding | str | Path | None = None,
+        *,
+        actor: str | None = None,
+        searcher: str = "pq",
+    ) -> Gallery:
+        """Make a gallery of a file that `export` wrote; see `ilk.gallery.bundle.import_bundle`."""
+        import_bundle(bundle, location, artifact, actor=_actor(actor))
+        return Gallery.open(location, actor=actor, searcher=searcher)
+
+    def export(
+        self,
+        path: str | Path,
+        *,
+        with_artifact: bool = False,
+        with_history: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        """Write all that is enrolled to one file; see `ilk.gallery.bundle.export`."""
+        options = {"with_artifact": with_artifact, "with_history": with_history}
+        export(self.access, path, overwrite=overwrite, **options)
+
+    def enroll_bundle(self, bundle: str | Path) -> list[Enrollment]:
+        """Enroll what is in a file that `export` wrote, made with the same encoder."""
+        return enroll_bundle(self.access, bundle)
 
     def close(self) -> None:
         """Keep the search state for the next opening, if that is worth it, and let go of files."""
