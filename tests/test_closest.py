@@ -81,8 +81,9 @@ def test_a_bar_beyond_what_was_fetched_still_counts() -> None:
     rows: list[Row] = [(1, 0, EXEMPLAR)] * 40 + [(-1, 0, NOT), (5, 1, EXEMPLAR)]
     searcher = ScanSearcher(Euclidean(), 1)
     members = fill(rows, searcher)
-    found = closest_classes(searcher, members, np.zeros((1, 1)), 2)
-    assert found.class_ids.tolist() == [[1, -1]]
+    for num_classes, expected in ((1, [1]), (2, [1, -1])):
+        found = closest_classes(searcher, members, np.zeros((1, 1)), num_classes)
+        assert found.class_ids.tolist() == [expected]
 
 
 def test_no_rows_and_no_probes() -> None:

@@ -99,12 +99,28 @@ def test_faulty_searchers_are_found(fault: str) -> None:
     st.sampled_from([0.0, 1.0, 1e4]),
     st.integers(1, 30),
     st.sampled_from([1, 7, 8, 30]),
+    st.sampled_from([1024, 16]),
 )
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=100)
 def test_far_off_close_together_or_huge(
-    distance: Distance, seed: int, scale: float, offset: float, k: int, num_probes: int
+    distance: Distance,
+    seed: int,
+    scale: float,
+    offset: float,
+    k: int,
+    num_probes: int,
+    first_rows: int,
 ) -> None:
     """Rows in a small ball far from the origin leave float32 no digits to tell them apart."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selection, "_FIRST_ROWS", first_rows)
+        patch.setattr(selection, "_BLOCK_VALUES", first_rows)
+        compare_far_off(distance, seed, scale, offset, k, num_probes)
+
+
+def compare_far_off(
+    distance: Distance, seed: int, scale: float, offset: float, k: int, num_probes: int
+) -> None:
     rng = np.random.default_rng(seed)
     both = ((rng.normal(size=(300, 3)) + offset) * scale).astype(np.float32)
     reference, searcher = ScanSearcher(distance, 3), ExactSearcher(distance, 3)
@@ -148,6 +164,28 @@ def test_more_ties_than_were_fetched(distance: Distance) -> None:
     for k in (1, 20):
         probes = np.concatenate([rows[5:6], rows[40:42] + np.float32(0.1)])
         assert same(searcher.nearest(probes, k), reference.nearest(probes, k))
+
+
+def test_nearly_unit_rows_are_ranked_by_their_angle() -> None:
+    """Their lengths differ by more than the products of their directions do."""
+    rng = np.random.default_rng(0)
+    rows = np.array([1.0, 0, 0]) + 1e-3 * rng.normal(size=(2000, 3))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    rows *= 1 + 4e-6 * rng.uniform(-1, 1, (2000, 1))
+    reference, searcher = ScanSearcher(Cosine(), 3), ExactSearcher(Cosine(), 3)
+    for one in (reference, searcher):
+        one.put(np.arange(2000), rows.astype(np.float32))
+    assert np.shares_memory(searcher.keys(), searcher.rows()[1])
+    probes = np.array([1.0, 0, 0]) + 1e-3 * rng.normal(size=(20, 3))
+    assert same(searcher.nearest(probes, 3), reference.nearest(probes, 3))
+
+
+def test_of_two_rows_with_one_id_the_last_is_kept() -> None:
+    for searcher in (ScanSearcher(Euclidean(), 1), ExactSearcher(Euclidean(), 1)):
+        searcher.put(np.array([5, 2, 5]), np.array([[1], [2], [3]], np.float32))
+        found = searcher.nearest(np.zeros((1, 1)), 9)
+        assert found.ids.tolist() == [[2, 5]]
+        assert found.distances.tolist() == [[2.0, 3.0]]
 
 
 def test_unit_rows_are_their_own_keys() -> None:

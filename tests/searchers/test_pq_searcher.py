@@ -50,6 +50,7 @@ def count_differences(searcher: PqSearcher, reference: ExactSearcher, probes: np
     """Count the probes whose closest row differs."""
     found, expected = searcher.nearest(probes, 3), reference.nearest(probes, 3)
     assert found.ids.shape == expected.ids.shape
+    assert all(len(set(ids)) == len(ids) for ids in found.ids.tolist())
     return int((found.ids[:, 0] != expected.ids[:, 0]).sum())
 
 

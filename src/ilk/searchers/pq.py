@@ -213,8 +213,6 @@ class PqSearcher:
         self._pending, self._num_scanned = None, 0
         self._serving = build if build.prefilter is not None else None
         self._failed_at = 0 if build.prefilter is not None else len(build.changed)
-        if len(self) < _LEAST_ROWS:
-            self._serving = None
 
 
 def _run(
