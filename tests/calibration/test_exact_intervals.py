@@ -143,6 +143,32 @@ def test_probes_that_repeat_their_class_add_nothing() -> None:
     assert alone == pytest.approx(clopper_pearson(0.1, 1))
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(1, 6)), min_size=2, max_size=25))
+def test_the_clustered_interval_is_that_of_korn_and_graubard(counts: list[tuple[int, int]]) -> None:
+    """Their formula, class by class: n / design effect, times the squared ratio of t quantiles."""
+    counts = [(min(named, size), size) for named, size in counts]
+    n, total, num = sum(size for _, size in counts), sum(k for k, _ in counts), len(counts)
+    share = total / n
+    if not 0 < share < 1:
+        return
+    variance = num / (num - 1) * sum((k - share * size) ** 2 for k, size in counts) / n**2
+    design_effect = variance / (share * (1 - share) / (n - 1))
+    effective = n / max(design_effect, 1)
+    effective *= min(1, t_quantile(0.95, n - 1) / t_quantile(0.95, num - 1)) ** 2
+    groups = np.repeat(np.arange(num), [size for _, size in counts])
+    named = np.concatenate([np.arange(size) < k for k, size in counts])
+    expected = clopper_pearson(share * effective, effective)
+    assert clustered_interval(named, groups) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_classes_more_alike_than_chance_would_have_them_do_not_narrow_the_interval() -> None:
+    """One of ten named in each class: as wide as independent trials, at least."""
+    low, high = clustered_interval(np.arange(500) % 10 == 0, np.arange(500) // 10)
+    plain = clopper_pearson(50, 500)
+    assert low < plain[0] < plain[1] < high
+
+
 def test_the_order_and_the_names_of_classes_do_not_matter() -> None:
     rng = np.random.default_rng(3)
     named, groups = rng.random(300) < 0.1, rng.integers(0, 40, 300)

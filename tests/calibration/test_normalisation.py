@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,9 +58,9 @@ def test_units_do_not_matter_and_no_spread_stays_a_number() -> None:
 
 
 def test_it_wins_where_classes_crowd_unlike_each_other() -> None:
-    trial = compare_normalisation(*crowds(0), Euclidean(), 0.05, num_closest=20)
+    trial = compare_normalisation(*crowds(1), Euclidean(), 0.05, num_closest=20)
     assert trial.is_better
-    assert trial.fnir_normalised < trial.fnir_plain - 0.1
+    assert trial.fnir_normalised < trial.fnir_plain - 0.3
     assert trial.low < trial.fnir_normalised - trial.fnir_plain < trial.high < 0
     assert (trial.num_draws, trial.num_strangers) == (20, 240)
     assert 150 < trial.num_classes <= 160
@@ -80,6 +82,21 @@ def test_a_distance_of_nothing_else_is_compared_with_itself() -> None:
     trial = compare_normalisation(points.astype(np.float32), groups, Euclidean(), 0.05)
     assert trial.fnir_plain == trial.fnir_normalised == 0
     assert not trial.is_better
+
+
+def test_whoever_is_asked_about_is_not_enrolled() -> None:
+    """Labels at random: no probe can be found, but by finding itself."""
+    rng = np.random.default_rng(0)
+    points, groups = rng.normal(size=(600, 5)).astype(np.float32), rng.permutation(600) % 60
+    trial = compare_normalisation(points, groups, Euclidean(), 0.2, num_draws=4)
+    assert trial.fnir_plain > 0.9
+    assert trial.fnir_normalised > 0.9
+
+
+def test_a_difference_that_may_be_none_is_no_win() -> None:
+    trial = compare_normalisation(*crowds(0), Euclidean(), 0.05, num_draws=2)
+    assert not replace(trial, low=-0.3, high=0.1).is_better
+    assert replace(trial, low=-0.3, high=-0.1).is_better
 
 
 def test_seeds_decide_and_what_cannot_be_compared_is_refused() -> None:
