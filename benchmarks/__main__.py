@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-QUESTIONS = ("startup", "triplet", "retrieval", "embedding", "training_step", "identify")
+QUESTIONS = ("startup", "triplet", "retrieval", "embedding", "training_step", "identify", "enroll")
 
 
 def processor() -> str:
