@@ -175,7 +175,8 @@ def test_a_doubtful_probe_is_scanned_for(monkeypatch: pytest.MonkeyPatch) -> Non
     build = searcher._serving
     assert build is not None
     assert build.prefilter is not None
-    monkeypatch.setitem(build.prefilter.__dict__, "num_candidates", 6)
+    monkeypatch.setitem(build.prefilter.__dict__, "num_first", 4)
+    monkeypatch.setitem(build.prefilter.__dict__, "num_candidates", 30)
     strange = np.random.default_rng(1).normal(size=(600, D))
     wrong = sum(
         count_differences(searcher, reference, strange[i : i + 50]) for i in range(0, 600, 50)

@@ -126,8 +126,7 @@ class PqSearcher:
         prefilter = self._serving and self._serving.prefilter
         if prefilter is None or len(probes) >= _MANY_PROBES or not len(probes):
             return self._exact.nearest(probes, k)
-        count = max(prefilter.num_candidates, 8 * k)
-        return self._ask(prefilter, probes, min(k, len(self)), count)
+        return self._ask(prefilter, probes, min(k, len(self)))
 
     def prepare(self) -> bool:
         """Make the codes now and wait for them; tell whether they are in use."""
@@ -139,22 +138,36 @@ class PqSearcher:
             self._take_over()
         return self.is_prefiltering
 
-    def _ask(self, prefilter: Prefilter, probes: np.ndarray, k: int, count: int) -> Neighbors:
-        """Search with `count` candidates; where that leaves a doubt, with four times as many."""
+    def _ask(self, prefilter: Prefilter, probes: np.ndarray, k: int) -> Neighbors:
+        """Settle more and more candidates until none of the others could be the closest."""
+        depth = max(prefilter.num_first, 8 * k)
+        count = max(prefilter.num_candidates, depth)
         if count > len(self) // 4:
             return self._exact.nearest(probes, k)
         positions, measures = prefilter.codes.search(probes, count)
+        reach = prefilter.codes.reach(probes)
+        found = Neighbors(np.zeros((len(probes), k), np.int64), np.zeros((len(probes), k)))
+        left = np.arange(len(probes))
+        while len(left) and depth <= count:
+            near = self._settle(probes[left], positions[left, :depth], k)
+            if near is None:
+                break
+            found.ids[left], found.distances[left] = near.ids, near.distances
+            last = measures[left, depth - 1]
+            left = left[~prefilter.is_sure(reach[left], last, near.distances[:, 0])]
+            depth = min(4 * depth, count) if depth < count else count + 1
+        if len(left):
+            near = self._exact.nearest(probes[left], k)
+            found.ids[left], found.distances[left] = near.ids, near.distances
+        return found
+
+    def _settle(self, probes: np.ndarray, positions: np.ndarray, k: int) -> Neighbors | None:
+        """Return the closest of the candidates and of all rows that are not coded, if enough."""
         fresh = self._fresh()
         candidates = [np.concatenate([self._still_coded(row), fresh]) for row in positions]
         if min(len(at) for at in candidates) < k:
-            return self._ask(prefilter, probes, k, 4 * count)
-        found = self._exact.nearest_among(probes, candidates, k)
-        reach = prefilter.codes.reach(probes)
-        doubtful = ~prefilter.is_sure(reach, measures[:, -1], found.distances[:, 0])
-        if doubtful.any():
-            again = self._ask(prefilter, probes[doubtful], k, 4 * count)
-            found.ids[doubtful], found.distances[doubtful] = again.ids, again.distances
-        return found
+            return None
+        return self._exact.nearest_among(probes, candidates, k)
 
     def _still_coded(self, positions: np.ndarray) -> np.ndarray:
         """Return those of the coded positions that hold the row that was coded."""

@@ -51,8 +51,10 @@ class Prefilter:
     """
 
     codes: Codes
+    num_first: int
+    """Candidates that were enough for every probe of the check, several times over."""
     num_candidates: int
-    """Enough for every probe of the check, four times over."""
+    """Candidates that leave few probes of the check in doubt."""
     offset: float
     slope: float
     error: float
@@ -132,16 +134,15 @@ def _choose(
 ) -> Prefilter | None:
     """Choose the smallest count that leaves few probes of the check in doubt; None if most are."""
     most = measures.shape[1]
-    count = _LEAST
+    first = count = min(max(_LEAST, least), most)
     while True:
-        count = min(max(count, least), most)
-        found = Prefilter(codes, count, *line)
+        found = Prefilter(codes, first, count, *line)
         sure_share = found.is_sure(reach, measures[:, count - 1], closest).mean()
         if sure_share >= (_SURE_SHARE if count < most else _LEAST_SURE_SHARE):
             return found
         if count == most:
             return None
-        count *= 4
+        count = min(4 * count, most)
 
 
 def _fit(
