@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 
 import mpmath
@@ -25,6 +26,10 @@ def test_exact_by_enumerating_all_orders(m: int, n: int) -> None:
         expected = np.mean([other >= gap - 1e-12 for other in gaps])
         assert kolmogorov_smirnov(gap, m, n) == pytest.approx(expected, abs=1e-12)
         assert kolmogorov_smirnov(gap, n, m) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_tiny_chance_keeps_its_digits() -> None:
+    assert kolmogorov_smirnov(1.0, 60, 60) == pytest.approx(2 / math.comb(120, 60), rel=1e-9)
 
 
 @settings(deadline=None, max_examples=200)

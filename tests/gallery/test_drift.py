@@ -9,7 +9,7 @@ import pytest
 from tests.gallery.conftest import MakeGallery
 
 from ilk.errors import NotCalibrated
-from ilk.gallery import Gallery
+from ilk.gallery import Gallery, commands
 
 LIMIT = 10.0
 """Just above the threshold of these galleries."""
@@ -64,8 +64,8 @@ def test_closer_strangers_ask_for_a_calibration(make_gallery: MakeGallery) -> No
     assert drift.verdict == "closer"
     assert drift.gap is not None
     assert drift.gap > 0.3
-    assert f"ilk gallery calibrate {gallery.access.location}" in drift.reason
     assert drift.command in drift.reason
+    assert drift.command == commands.calibrate(str(gallery.access.location))
 
 
 def test_farther_strangers_keep_the_promise(make_gallery: MakeGallery) -> None:

@@ -42,8 +42,13 @@ def enroll_more(location: str, label: str) -> str:
 
 
 def calibrate(location: str) -> str:
-    """Return the command that chooses the threshold anew."""
-    return _line("ilk gallery calibrate", location)
+    """Return the command that chooses the threshold on other strangers; SOURCE stands for them.
+
+    Example:
+        >>> calibrate("birds")
+        'ilk gallery calibrate --strangers SOURCE birds'
+    """
+    return _line("ilk gallery calibrate --strangers SOURCE", location)
 
 
 def name_unknowns(location: str, ids: Iterable[int]) -> str:

@@ -33,10 +33,10 @@ _REASONS: dict[Verdict, str] = {
     "too few": "{told}",
     "no sign": "no sign of a drift: {told}",
     "closer": "strangers come closer than those it was calibrated on ({told}), so more of them may "
-    "be given a name than promised: recalibrate with `{command}` on strangers of now",
+    "be given a name than promised: recalibrate on strangers of now with `{command}`",
     "farther": "strangers stay farther away than those it was calibrated on ({told}); the promise "
-    "holds, and the threshold may be stricter than it need be: recalibrate with `{command}` on "
-    "strangers of now",
+    "holds, and the threshold may be stricter than it need be: recalibrate on strangers of now "
+    "with `{command}`",
 }
 
 
