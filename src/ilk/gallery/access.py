@@ -42,9 +42,7 @@ class Access:
     def fresh(self) -> Iterator[State]:
         """Give the state with all that was committed so far, for the time of a `with` block."""
         with self._lock:
-            if self.location.stamp() != self._stamp:
-                self.store.close()
-                self._enter()
+            self._follow()
             self._state.refresh()
             yield self._state
 
@@ -61,13 +59,12 @@ class Access:
             GalleryError: The store cannot be written; nothing was changed.
         """
         with self._lock:
+            call = call or secrets.token_hex(8)
             while True:
-                call = call or secrets.token_hex(8)
+                self._follow()
                 with self.store.changing(action, actor=self.actor, call=call) as writer:
                     if self.location.stamp() == self._stamp:
                         return work(writer)
-                self.store.close()
-                self._enter()
 
     @contextmanager
     def held(self) -> Iterator[State]:
@@ -84,12 +81,13 @@ class Access:
             WrongEncoder: It is bound to another, or becomes so.
         """
         with self._lock:
-            self._only_for = encoder_fingerprint
+            outer, self._only_for = self._only_for, encoder_fingerprint
             try:
+                self._follow()
                 self._require_encoder()
                 yield
             finally:
-                self._only_for = None
+                self._only_for = outer
 
     def close(self, *, keep: bool = True) -> None:
         """Keep the search state for the next opening, if that is worth it, and let go of files.
@@ -114,6 +112,12 @@ class Access:
                 f"{str(self._only_for)[:12]}...; use the gallery's own artifact, or move the "
                 "gallery with `ilk gallery migrate`"
             )
+
+    def _follow(self) -> None:
+        """Go over to the generation in use, if another was put in use."""
+        if self.location.stamp() != self._stamp:
+            self.store.close()
+            self._enter()
 
     def _enter(self) -> None:
         stamp = self.location.stamp()

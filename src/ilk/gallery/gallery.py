@@ -8,9 +8,10 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, final
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, final
 
 import numpy as np
 
@@ -39,6 +40,22 @@ from ilk.thresholds import Threshold
 
 __all__ = ["Gallery"]
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _bound(
+    method: Callable[Concatenate[Gallery, _P], _R],
+) -> Callable[Concatenate[Gallery, _P], _R]:
+    """Refuse embeddings to a gallery that was moved to another encoder since its last call."""
+
+    @wraps(method)
+    def kept(self: Gallery, /, *args: _P.args, **options: _P.kwargs) -> _R:
+        with self.access.only_for(self.access.binding.encoder_fingerprint):
+            return method(self, *args, **options)
+
+    return kept
+
 
 @final
 class Gallery:
@@ -46,7 +63,9 @@ class Gallery:
 
     It takes embeddings; `ilk.Recognizer` takes pictures. When a call returns, what it changed is
     durable; every answer sees every change that anybody's call has returned from. Threads may share
-    one gallery, processes may open the same location.
+    one gallery, processes may open the same location. When somebody moved it to another encoder,
+    the first call that brings embeddings is refused with `WrongEncoder`; from then on, or when
+    `binding` was looked at, those of the new encoder are expected.
 
     Example:
         >>> from ilk.distances import Euclidean
@@ -157,7 +176,8 @@ class Gallery:
     @property
     def binding(self) -> Binding:
         """Encoder fingerprint, distance and embedding size that the gallery is bound to."""
-        return self.access.binding
+        with self.access.fresh():
+            return self.access.binding
 
     @property
     def settings(self) -> Settings:
@@ -175,6 +195,7 @@ class Gallery:
         with self.access.fresh() as state:
             return state.threshold
 
+    @_bound
     def enroll(
         self,
         labels: str | Sequence[str],
@@ -229,6 +250,7 @@ class Gallery:
                 asked = asked.with_guard(guard_reasons(state, asked), guard)
         return self.access.change("enroll", lambda writer: enroll(writer, asked), call=call)
 
+    @_bound
     def identify(
         self, probes: np.ndarray, *, num_candidates: int = 5, names: Sequence[str] | None = None
     ) -> list[Identification]:
@@ -246,6 +268,7 @@ class Gallery:
             called = list(names) if names is not None else [""] * len(rows)
             return Deciding(state).identify(rows, reasons, called, num_candidates)
 
+    @_bound
     def identify_set(
         self, probes: np.ndarray, *, num_candidates: int = 5, name: str = ""
     ) -> Identification:
@@ -261,6 +284,7 @@ class Gallery:
         with self.access.fresh() as state:
             return Deciding(state).identify_set(rows, reasons, name, num_candidates)
 
+    @_bound
     def verify(
         self,
         label: str,
@@ -284,6 +308,7 @@ class Gallery:
             called = list(names) if names is not None else [""] * len(rows)
             return verify(state, class_id, rows, reasons, called, target_fmr)
 
+    @_bound
     def calibrate(
         self,
         target_fpir: float = 0.01,
@@ -417,6 +442,7 @@ class Gallery:
         """Return what stands out, each finding with the command that fixes it; see `examine`."""
         return examine(self.access, max_exemplars=max_exemplars, max_findings=max_findings)
 
+    @_bound
     def keep_unknown(
         self,
         identifications: Sequence[Identification],

@@ -66,13 +66,14 @@ def migrate(
         ArtifactError: The artifact cannot be loaded.
     """
     binding = Binding.of(artifact)
-    made = Reembedded(binding, embed, SourceFolder(sources) if sources is not None else None)
+    folder = SourceFolder(sources) if sources is not None else None
     with alone(access.location):
         with access.fresh():
+            made = Reembedded(access.store, binding, embed, folder)
             moving = Moving(access, binding, made, allow_missing=allow_missing)
         with moving.drafting():
             for _ in range(_ROUNDS):
-                if not made.follow(moving.store, progress):
+                if not made.follow(progress):
                     break
             moving.copy()
             report = moving.report(probes)
@@ -82,7 +83,7 @@ def migrate(
             if confirm is not None and not confirm(report):
                 return report
             with access.held():
-                made.follow(moving.store)
+                made.follow()
                 moving.copy()
                 moving.finish(report)
         with access.fresh():

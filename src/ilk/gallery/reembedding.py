@@ -90,24 +90,27 @@ class SourceFolder:
 class Reembedded:
     """New embeddings of the rows of a store, made as they come and kept in memory."""
 
-    def __init__(self, binding: Binding, embed: Embed, sources: SourceFolder | None) -> None:
+    def __init__(
+        self, store: Store, binding: Binding, embed: Embed, sources: SourceFolder | None
+    ) -> None:
+        self._store = store
         self._binding, self._embed, self._sources = binding, embed, sources
         self._rows: dict[Table, dict[int, np.ndarray]] = {}
         self._origins: dict[tuple[Table, int], Origin] = {}
         self._lost: dict[tuple[Table, int], Lost] = {}
         self._sequence = 0
 
-    def follow(self, store: Store, progress: Progress | None = None) -> int:
+    def follow(self, progress: Progress | None = None) -> int:
         """Embed the rows that are new in the store; return how many there were.
 
         The store is read in short views: nobody waits, and an erasure can clean up meanwhile.
         """
-        with store.reading() as reader:
+        with self._store.reading() as reader:
             pending = list(self._pending(reader))
             self._sequence = reader.sequence()
         for start in range(0, len(pending), _AT_ONCE):
             part = pending[start : start + _AT_ONCE]
-            with store.reading() as reader:
+            with self._store.reading() as reader:
                 crops = [_crop(reader, row.table, row.id) for row in part]
             self._make([replace(row, crop=crop) for row, crop in zip(part, crops, strict=True)])
             if progress is not None:
@@ -115,8 +118,11 @@ class Reembedded:
         return len(pending)
 
     def of(self, table: Table, ids: Sequence[int]) -> dict[int, np.ndarray]:
-        """Return the embeddings of rows by id, as far as there are any."""
+        """Return the embeddings of rows by id, as far as they can be made."""
         known = self._rows.get(table, {})
+        if any(row not in known and (table, row) not in self._lost for row in ids):
+            self.follow()  # they came just now
+            known = self._rows.get(table, {})
         return {row: known[row] for row in ids if row in known}
 
     def counts(self, reader: Reader) -> Counter[tuple[Table, Origin]]:
