@@ -41,7 +41,7 @@ def largest_gaps(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     values = np.concatenate([a, b])
     shares = np.searchsorted(a, values, "right") / len(a)
     gaps = shares - np.searchsorted(b, values, "right") / len(b)
-    return float(gaps.max(initial=0.0)), float((-gaps).max(initial=0.0))
+    return float(gaps.max(initial=0.0)), 0.0 - float(gaps.min(initial=0.0))
 
 
 def kolmogorov_smirnov(gap: float, m: float, n: float) -> float:
