@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+import json
+from dataclasses import FrozenInstanceError, asdict
 
 import numpy as np
 import pytest
@@ -58,3 +59,18 @@ def test_a_threshold_is_frozen_and_named() -> None:
         threshold.value = 0.5  # type: ignore[misc]
     with pytest.raises(TypeError, match="positional"):
         Threshold(0.4)  # type: ignore[call-arg]
+
+
+def test_a_threshold_survives_json() -> None:
+    threshold = Threshold(
+        value=0.4,
+        distance={"name": "cosine"},
+        target_fpir=0.01,
+        num_trials=200,
+        basis="cohort",
+        gallery_size=50,
+        num_named=1,
+        interval=(0.001, 0.03),
+        num_classes=40,
+    )
+    assert Threshold(**json.loads(json.dumps(asdict(threshold)))) == threshold

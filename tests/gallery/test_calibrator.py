@@ -293,6 +293,27 @@ def test_a_state_is_taken_up_and_followed_on() -> None:
     gallery.check()
 
 
+@pytest.mark.parametrize("has_own", [False, True])
+def test_strangers_that_come_and_go_leave_the_others_as_they_are(has_own: bool) -> None:
+    gallery = Gallery(Euclidean(), 4, has_own=has_own)
+    gallery.put(np.array([15]), np.random.default_rng(0), np.array([NOT], np.int8), 4)
+    came_from = np.array([3, -1, 0, 7, -1, 11])
+    rng = np.random.default_rng(9)
+    rows = np.where(
+        (came_from >= 0)[:, None], gallery.strangers[came_from], rng.integers(-2, 3, (6, 3))
+    ).astype(np.float32)
+    own = None if gallery.own is None else np.where(came_from >= 0, gallery.own[came_from], 2)
+    heir = Calibrator(rows, np.arange(6), basis="b", distance=Euclidean(), own_class=own)
+    before = gallery.searcher.num_asked
+    gallery.calibrator.pass_on(heir, came_from, gallery.searcher, gallery.members)
+    assert gallery.searcher.num_asked == before + 2
+    gallery.strangers, gallery.groups, gallery.own = rows, np.arange(6), own
+    gallery.calibrator = heir
+    gallery.check()
+    gallery.change(np.array([15]), *nothing(3))
+    gallery.check()
+
+
 def test_the_state_of_other_strangers_is_not_taken_up() -> None:
     gallery = Gallery(Euclidean(), 2, has_own=False)
     state = gallery.calibrator.state()

@@ -161,6 +161,28 @@ class Calibrator:
         self._ask(is_asked, searcher, members)
         self._barring = members.barring()
 
+    def pass_on(
+        self,
+        heir: Calibrator,
+        came_from: np.ndarray,
+        searcher: Searcher,
+        members: Members,
+    ) -> None:
+        """Give what is known to a calibrator of partly the same strangers; it asks about the rest.
+
+        Args:
+            heir: Of the same distance.
+            came_from: For each stranger of the heir its position here, (n of the heir,) int64; -1
+                for one that is new, or whose own class is another by now.
+            searcher: What this one was brought up to date with.
+            members: The same.
+        """
+        is_known = came_from >= 0
+        heir.closest[is_known] = self.closest[came_from[is_known]]
+        heir.closest_rows[is_known] = self.closest_rows[came_from[is_known]]
+        heir._ask(~is_known, searcher, members)
+        heir._barring = self._barring
+
     def threshold(self, target_fpir: float, *, gallery_size: int, fingerprint: str) -> Threshold:
         """Return the threshold for a rate, from the strangers that count.
 

@@ -125,8 +125,7 @@ class Live:
         self._move(gone, ids[:0], embeddings[:0], moved)
         shown = np.ones(len(ids), bool)
         if not self.templates.is_every:
-            for class_id in sorted(touched):
-                self._remake(class_id, reader, moved)
+            self._remake(sorted(touched), reader, moved)
             shown = roles != EXEMPLAR
         self._move(gone[:0], ids[shown], embeddings[shown], moved)
 
@@ -140,15 +139,21 @@ class Live:
                 del self.sizes[class_id]
         return classes.tolist()
 
-    def _remake(self, class_id: int, reader: Reader, moved: Moved) -> None:
-        """Make the templates of a class anew."""
-        rows = [row.id for row in reader.exemplars(class_id) if row.role == "exemplar"]
-        ids = np.array(rows, np.int64)
-        made, embeddings = self.templates.make(ids, reader.embeddings(rows), self.distance)
-        before = self._templates.pop(class_id, np.zeros(0, np.int64))
-        if len(made):
-            self._templates[class_id] = made
-        self._move(np.setdiff1d(before, made), made, embeddings, moved)
+    def _remake(self, class_ids: list[int], reader: Reader, moved: Moved) -> None:
+        """Make the templates of classes anew.
+
+        All old ones go before the new ones come: a template may stand for another class by now.
+        """
+        for class_id in class_ids:
+            before = self._templates.pop(class_id, np.zeros(0, np.int64))
+            self._move(before, before[:0], np.zeros((0, self.embedding_size), np.float32), moved)
+        for class_id in class_ids:
+            rows = [row.id for row in reader.exemplars(class_id) if row.role == "exemplar"]
+            ids = np.array(rows, np.int64)
+            made, embeddings = self.templates.make(ids, reader.embeddings(rows), self.distance)
+            if len(made):
+                self._templates[class_id] = made
+            self._move(made[:0], made, embeddings, moved)
 
     def _move(
         self, gone: np.ndarray, ids: np.ndarray, embeddings: np.ndarray, moved: Moved

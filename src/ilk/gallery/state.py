@@ -186,6 +186,7 @@ class State:
         if self.calibrator is not None and probes.is_like(self.probes):
             self.calibrator.follow(searcher, members, moved.dropped, moved.put, moved.embeddings)
             return
+        before, came_from = self.calibrator, probes.came_from(self.probes)
         self.probes = probes
         self.calibrator = Calibrator(
             probes.embeddings,
@@ -196,6 +197,9 @@ class State:
         )
         if known and self.calibrator.adopt(known):
             self.calibrator.follow(searcher, members, moved.dropped, moved.put, moved.embeddings)
+        elif before is not None and (came_from >= 0).any():
+            before.follow(searcher, members, moved.dropped, moved.put, moved.embeddings)
+            before.pass_on(self.calibrator, came_from, searcher, members)
         else:
             self.calibrator.recompute(searcher, members)
         self._exclude(reader)

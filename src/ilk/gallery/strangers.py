@@ -54,6 +54,19 @@ class Probes:
             and self.names == other.names
         )
 
+    def came_from(self, before: Probes | None) -> np.ndarray:
+        """Return where each exemplar was among other probes, (n,) int64; -1 if it was not.
+
+        One that belongs to another class by now was not. Probes that are no exemplars never were.
+        """
+        if before is None or before.ids is None or self.ids is None:
+            return np.full(len(self.groups), -1, np.int64)
+        position = {
+            key: at for at, key in enumerate(zip(before.ids, before.own_class, strict=True))
+        }
+        keys = zip(self.ids, self.own_class, strict=True)
+        return np.array([position.get(key, -1) for key in keys], np.int64)
+
     def counts(self, labels: Iterable[str], enrolled_content: set[str]) -> np.ndarray:
         """Return whether each probe still stands for a stranger, (n,) bool."""
         enrolled = {self.group_name(label) for label in labels}
