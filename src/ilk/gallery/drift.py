@@ -22,6 +22,7 @@ from ilk.thresholds import within
 __all__ = ["Drift", "Verdict", "drift"]
 
 Verdict = Literal["too few", "no sign", "closer", "farther"]
+"""What can be said about the strangers of now, beside those of the calibration."""
 
 _LEVEL = 0.01
 """A difference that chance would make less often than this is a sign."""
