@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -342,28 +343,38 @@ HARM: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a gallery "g", its bundle, and an empty gallery "into"."""
+    folder = tmp_path_factory.mktemp("bundles")
+    bound = Binding(distance=Euclidean(), embedding_size=2, encoder_fingerprint="grid")
+    Gallery.create(folder / "into", bound).close()
+    with Gallery.create(folder / "g", bound) as gallery:
+        gallery.calibrate(0.01, strangers=np.arange(100.0, 199.0)[:, None] * [1, 0])
+        fill(gallery)
+        gallery.export(folder / "bundle")
+    return folder
+
+
 @pytest.fixture
-def bundle(make_gallery: MakeGallery, tmp_path: Path) -> Path:
-    gallery = make_gallery()
-    fill(gallery)
-    gallery.export(tmp_path / "bundle")
+def bundle(filled: Path, tmp_path: Path) -> Path:
+    shutil.copy(filled / "bundle", tmp_path / "bundle")
     return tmp_path / "bundle"
 
 
 @pytest.mark.parametrize("harm", HARM)
 def test_values_that_no_gallery_has_are_refused(
-    bundle: Path, tmp_path: Path, make_gallery: MakeGallery, harm: str
+    bundle: Path, tmp_path: Path, filled: Path, harm: str
 ) -> None:
-    into = make_gallery("into")
     changed = rewrite(bundle, HARM[harm])
     with pytest.raises(DamagedGallery, match=r"is damaged: .*; nothing was imported"):
         Gallery.import_(changed, tmp_path / "new")
-    assert not (tmp_path / "new").exists()
-    if not harm.endswith(("that is none", "many")) or "role" in harm or "crop" in harm:
-        with pytest.raises(DamagedGallery):
-            into.enroll_bundle(changed)
-    assert into.labels() == []
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "changed", "g", "into"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "changed"]
+    if harm not in ("a cohort that is none", "an artifact that is none"):
+        with Gallery.open(filled / "into", searcher="exact") as into:
+            with pytest.raises(DamagedGallery):
+                into.enroll_bundle(changed)
+            assert into.labels() == []
 
 
 def test_the_same_rewritten_is_fine(bundle: Path, tmp_path: Path) -> None:
@@ -411,7 +422,9 @@ def test_what_is_no_bundle(bundle: Path, tmp_path: Path) -> None:
     refused(DamagedGallery, "not JSON")
 
 
-def test_bytes_that_changed_are_noticed_wherever_they_are(bundle: Path, tmp_path: Path) -> None:
+def test_bytes_that_changed_are_noticed_wherever_they_are(
+    bundle: Path, tmp_path: Path, filled: Path
+) -> None:
     content = bundle.read_bytes()
     generator = np.random.default_rng(0)
     places = generator.integers(0, len(content), 80).tolist()
@@ -428,7 +441,7 @@ def test_bytes_that_changed_are_noticed_wherever_they_are(bundle: Path, tmp_path
         (tmp_path / "new").rename(tmp_path / f"fine {place}")
         with (
             Gallery.open(tmp_path / f"fine {place}") as same,
-            Gallery.open(tmp_path / "g") as first,
+            Gallery.open(filled / "g") as first,
         ):
             assert content_of(same) == content_of(first)
     for length in (3, 4, 100, len(content) // 2, len(content) - 1):

@@ -44,8 +44,13 @@ __all__ = [
 ]
 
 COHORT = "cohort.npz"
+"""The member for held-out classes that came without an artifact."""
 
-FORMAT, VERSION = "ilk gallery bundle", 1
+FORMAT = "ilk gallery bundle"
+"""What every bundle says it is."""
+
+VERSION = 1
+"""Of what this code reads and writes."""
 
 _MANIFEST = "manifest.json"
 _MEMBER = re.compile(

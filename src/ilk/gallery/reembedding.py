@@ -26,7 +26,10 @@ Embed = Callable[[Sequence[bytes | Path]], Sequence[np.ndarray | str]]
 """Gives for each kept crop (bytes) or file (path) its (D,) embedding, or why there is none."""
 
 Origin = Literal["source", "crop"]
+"""What an embedding was made of: the file that was enrolled, or the crop that was kept of it."""
+
 Progress = Callable[[int, int], None]
+"""Called with (rows done, rows in all)."""
 
 _AT_ONCE = 256
 
