@@ -145,7 +145,7 @@ class PqSearcher:
         if count > len(self) // 4:
             return self._exact.nearest(probes, k)
         positions, measures = prefilter.codes.search(probes, count)
-        reach = prefilter.codes.reach(probes)
+        spread = prefilter.codes.spread(probes)
         found = Neighbors(np.zeros((len(probes), k), np.int64), np.zeros((len(probes), k)))
         left = np.arange(len(probes))
         while len(left) and depth <= count:
@@ -154,7 +154,7 @@ class PqSearcher:
                 break
             found.ids[left], found.distances[left] = near.ids, near.distances
             last = measures[left, depth - 1]
-            left = left[~prefilter.is_sure(reach[left], last, near.distances[:, 0])]
+            left = left[~prefilter.is_sure(spread[left], last, near.distances[:, 0])]
             depth = min(4 * depth, count) if depth < count else count + 1
         if len(left):
             near = self._exact.nearest(probes[left], k)

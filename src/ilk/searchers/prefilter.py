@@ -32,7 +32,7 @@ _CHECKED_AT_ONCE = 16
 _SCANNED_AT_ONCE = 65_536
 """Probes and rows of one part of the check."""
 
-_SURE_SHARE, _LEAST_SURE_SHARE = 0.9, 0.5
+_SURE_SHARE, _LEAST_SURE_SHARE = 0.99, 0.5
 """Of the probes of the check that must not be in doubt, or more candidates are taken; or, where no
 more pay, no codes at all."""
 
@@ -58,23 +58,23 @@ class Prefilter:
     offset: float
     slope: float
     error: float
-    """What is left of the error, as standard error per unit of `Codes.reach`."""
+    """What is left of the error, as standard error per unit of `Codes.spread`."""
 
     def is_sure(
-        self, reach: np.ndarray, last_measure: np.ndarray, closest: np.ndarray
+        self, spread: np.ndarray, last_measure: np.ndarray, closest: np.ndarray
     ) -> np.ndarray:
         """Tell for each probe whether a row beyond the last candidate could hardly be closer.
 
         Args:
-            reach: (Q,) of the probes.
+            spread: (Q,) of the probes.
             last_measure: (Q,) of the last candidate of each.
             closest: (Q,) exact distance of the closest row that was found.
         """
         power = self.codes.coding.power
         if not power:
-            return np.ones(len(reach), bool)
+            return np.ones(len(spread), bool)
         expected = self.offset + (1 + self.slope) * closest**power
-        sure: np.ndarray = expected + _SURE * self.error * reach <= last_measure
+        sure: np.ndarray = expected + _SURE * self.error * spread <= last_measure
         return sure
 
 
@@ -121,13 +121,13 @@ def build_prefilter(
     line = _fit(codes, probes[is_found], own[is_found], closest[is_found])
     reserve = _RESERVE if coding.power else _UNSURE_RESERVE
     least = reserve * (int(rank[is_found].max(initial=0)) + 1)
-    return _choose(codes, line, codes.reach(probes), measures, closest, least)
+    return _choose(codes, line, codes.spread(probes), measures, closest, least)
 
 
 def _choose(
     codes: Codes,
     line: tuple[float, float, float],
-    reach: np.ndarray,
+    spread: np.ndarray,
     measures: np.ndarray,
     closest: np.ndarray,
     least: int,
@@ -137,7 +137,7 @@ def _choose(
     first = count = min(max(_LEAST, least), most)
     while True:
         found = Prefilter(codes, first, count, *line)
-        sure_share = found.is_sure(reach, measures[:, count - 1], closest).mean()
+        sure_share = found.is_sure(spread, measures[:, count - 1], closest).mean()
         if sure_share >= (_SURE_SHARE if count < most else _LEAST_SURE_SHARE):
             return found
         if count == most:
@@ -152,8 +152,8 @@ def _fit(
     values = closest**codes.coding.power
     slope, offset = np.polyfit(values, measures - values, 1) if np.ptp(values) > 0 else (0.0, 0.0)
     left = measures - values - offset - slope * values
-    reach = np.maximum(codes.reach(probes), np.finfo(np.float32).tiny)
-    return float(offset), float(slope), float(np.mean((left / reach) ** 2) ** 0.5)
+    spread = np.maximum(codes.spread(probes), np.finfo(np.float32).tiny)
+    return float(offset), float(slope), float(np.mean((left / spread) ** 2) ** 0.5)
 
 
 def _exact(
@@ -183,14 +183,14 @@ def _closest(
 
 
 def _check_probes(rows: np.ndarray) -> np.ndarray:
-    """Return (Q, D) probes: near rows, between rows, and in no relation to any."""
+    """Return (Q, D) probes: near rows, between rows, and strangers spread as the rows are."""
     rng = np.random.default_rng(1)
     chosen = rows[rng.integers(0, len(rows), (2, _NUM_CHECKED))]
     first, second = chosen.astype(np.float64)
     step = np.linalg.norm(first - second, axis=1, keepdims=True)
-    size = rows.shape[1]
-    noise = rng.normal(size=(_NUM_CHECKED, size)) / size**0.5
+    noise = rng.normal(size=(_NUM_CHECKED, rows.shape[1])) / rows.shape[1] ** 0.5
     strength = rng.choice([0.1, 0.4, 0.8], (_NUM_CHECKED, 1))
-    centre = (first + second).mean(0) / 2
-    elsewhere = centre + rng.normal(size=(_NUM_CHECKED, size)) / size**0.5 * step.mean()
-    return np.concatenate([first + strength * step * noise, (first + second) / 2, elsewhere])
+    both = np.concatenate([first, second])
+    mixing = rng.normal(size=(_NUM_CHECKED, len(both))) / len(both) ** 0.5
+    strangers = both.mean(0) + mixing @ (both - both.mean(0))
+    return np.concatenate([first + strength * step * noise, (first + second) / 2, strangers])
