@@ -11,6 +11,7 @@ from ilk.gallery.admission import check_label
 from ilk.gallery.changes import class_of
 from ilk.gallery.generations import discard_later
 from ilk.gallery.location import Generation
+from ilk.gallery.snapshot import remove_snapshot
 from ilk.store import Erased, Reader
 
 __all__ = ["erase"]
@@ -42,7 +43,7 @@ def erase(access: Access, label: str | None, exemplar_ids: Sequence[int]) -> Era
     for generation in access.location.generations():
         if generation.number != number:
             _erase_in(generation, classes - classes_left, contents - contents_left, access.actor)
-        generation.snapshot.unlink(missing_ok=True)
+        remove_snapshot(generation.snapshot)
     return receipt
 
 
