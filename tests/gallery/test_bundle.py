@@ -450,6 +450,20 @@ def test_bytes_that_changed_are_noticed_wherever_they_are(
             Gallery.import_(tmp_path / "x", tmp_path / "new")
 
 
+@pytest.mark.parametrize("name", ["history.json", "crops/0.webp", "embeddings.npy"])
+def test_hashes_are_checked_of_what_is_not_read_too(
+    filled: Path, tmp_path: Path, name: str
+) -> None:
+    with Gallery.open(filled / "g", searcher="exact") as gallery:
+        gallery.export(tmp_path / "bundle", with_history=True)
+
+    def edit(members: dict[str, bytes]) -> None:
+        members[name] = members[name][:-1] + b"?"
+
+    with pytest.raises(DamagedGallery, match=f"{name} does not have the hash"):
+        Gallery.import_(rewrite(tmp_path / "bundle", edit, seal=False), tmp_path / "new")
+
+
 def test_a_file_cannot_unfold_to_more_than_itself(bundle: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(bundle) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}

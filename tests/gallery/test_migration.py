@@ -28,6 +28,7 @@ from ilk.errors import GalleryError, InvalidInput, WrongEncoder
 from ilk.gallery import Gallery
 from ilk.gallery.migration import ComparedProbes, drop_previous, migrate, rollback
 from ilk.gallery.migration_report import MigrationReport
+from ilk.gallery.moving import Moving
 from ilk.recognizer import Recognizer
 from ilk.store import NewExemplar, NewUnknown, Reader
 from ilk.stores.sqlite import SqliteStore
@@ -402,6 +403,24 @@ def test_changes_during_a_migration_are_caught_up(
         assert other.binding.encoder_fingerprint[0] == "b"
         assert other.undo().action == "enroll"
     assert gallery.access.store.check() == []
+
+
+def test_what_comes_between_embedding_and_copying_is_not_lost(
+    make: Callable[..., Gallery], sources: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery, copy, labels = make(), Moving.copy, iter(["first"])
+    place = Path(str(gallery.access.location))
+    with Gallery.open(place, searcher="exact") as other:
+
+        def copy_late(moving: Moving) -> None:
+            for label in labels:
+                world.enroll(other, sources, label, world.contents_of(40, 2))
+            copy(moving)
+
+        monkeypatch.setattr(Moving, "copy", copy_late)
+        move(gallery, sources)
+    assert len(contents_in(gallery)["first"]) == 2
+    assert len(gallery.exemplars()) == 17
 
 
 def test_an_erasure_during_a_migration_reaches_what_was_copied(
