@@ -23,6 +23,10 @@ __all__ = [
 ]
 
 
+_WIDEST = 100_000
+"""More than any table is wide."""
+
+
 def command_line(command: str, *words: object) -> str:
     """Return a command as a person would type it.
 
@@ -90,7 +94,7 @@ def told_threshold(threshold: Threshold) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: str = "") -> None:
-    """Print a table for people.
+    """Print a table for people, as wide as what is in it: paths are there to be copied.
 
     Args:
         columns: Their titles.
@@ -107,7 +111,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right:
         table.add_column(title, justify="right" if is_right else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    Console(highlight=False, soft_wrap=True).print(table)
+    console = Console(highlight=False, soft_wrap=True, width=_WIDEST)
+    with console.capture() as drawn:
+        console.print(table)
+    for line in drawn.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def print_facts(rows: Iterable[tuple[str, Any]]) -> None:

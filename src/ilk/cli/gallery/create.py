@@ -78,7 +78,7 @@ def create(
 def _tell(gallery: Gallery, *, as_json: bool) -> None:
     from ilk.calibration import trials_needed
     from ilk.cli.documents import print_document, threshold_facts
-    from ilk.cli.words import command_line, counted, least_rate, percent, told_threshold
+    from ilk.cli.words import command_line, counted, least_rate, percent
     from ilk.errors import NotCalibrated
 
     location, cohort = gallery.access.location, gallery.binding.cohort
@@ -94,7 +94,11 @@ def _tell(gallery: Gallery, *, as_json: bool) -> None:
         return
     click.echo(f"made {location}, with nothing enrolled")
     if threshold is not None:
-        click.echo(f"threshold: {told_threshold(threshold)}; it follows the gallery")
+        who = f"{counted(threshold.num_trials, 'stranger')} of the artifact's cohort"
+        share = percent(threshold.target_fpir)
+        click.echo(
+            f"calibrated on {who}: at most {share} of strangers get a name, however it grows"
+        )
         return
     target = gallery.settings.target_fpir
     has = f"has {counted(num_trials, 'stranger')}" if num_trials else "is empty"

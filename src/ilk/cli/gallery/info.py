@@ -109,9 +109,9 @@ def report_rows(report: CalibrationReport) -> list[tuple[str, str]]:
     times = f"at {report.factor:g} x the classes"
     rows = [
         ("threshold", told_threshold(report.threshold)),
-        ("strangers named now", _told(report.fpir)),
+        ("strangers named (FPIR)", _told(report.fpir)),
         (f"  {times}", f"{_told(report.fpir_held)}, if the threshold were held"),
-        ("members missed now", _told(report.fnir)),
+        ("probes missed (FNIR)", _told(report.fnir)),
     ]
     if report.limit_following is None:
         return [*rows, (f"  {times}", report.fpir_following.note)]

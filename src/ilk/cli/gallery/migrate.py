@@ -1,0 +1,198 @@
+"""`ilk gallery migrate` and `rollback`: to another encoder, and back."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ilk.cli.galleries import actor_option, gallery_argument, json_option, threads_option
+from ilk.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from ilk.encoder import Encoder
+    from ilk.gallery import Gallery
+    from ilk.gallery.migration import ComparedProbes
+    from ilk.gallery.migration_report import MigrationReport
+
+__all__ = ["migrate", "rollback"]
+
+_NUM_NAMED = 10
+
+
+@click.command()
+@gallery_argument
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option(
+    "--sources",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder that the exemplars were enrolled from. Default: only kept crops.",
+)
+@click.option(
+    "--probes",
+    "probe_files",
+    multiple=True,
+    metavar="FILE",
+    help="Pictures whose answers before and after to compare. Repeatable.",
+)
+@click.option("--allow-missing", is_flag=True, help="Leave behind what cannot be embedded again.")
+@click.option("--dry-run", is_flag=True, help="Report, and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask before the switch.")
+@threads_option
+@actor_option
+@json_option
+def migrate(
+    gallery: Path,
+    artifact: Path,
+    sources: Path | None,
+    probe_files: tuple[str, ...],
+    allow_missing: bool,
+    dry_run: bool,
+    yes: bool,
+    num_threads: int | None,
+    actor: str | None,
+    as_json: bool,
+) -> None:
+    """Move a gallery to the encoder of another ARTIFACT.
+
+    Exemplars are embedded again, from their files or kept crops, into a second generation while
+    the present one goes on answering. Then the report says what changes, and the switch is one
+    step. Ids, labels, history and undo stay; `ilk gallery rollback` leads back.
+    """
+    from ilk.artifact import Artifact
+    from ilk.bound_encoder import embed_contents
+    from ilk.encoders.onnx import open_encoder
+    from ilk.gallery import Gallery
+    from ilk.gallery.migration import migrate as move
+
+    loaded = Artifact.load(artifact)
+    encoder = open_encoder(loaded, num_threads=num_threads)
+
+    def confirm(report: MigrationReport) -> bool:
+        if not as_json:
+            _print(report)
+        return yes or click.confirm("Switch to the new encoder?", err=True)
+
+    with Gallery.open(gallery, actor=actor) as opened:
+        probes = _probes(opened, encoder, probe_files) if probe_files else None
+        with progress_bar() as progress:
+            report = move(
+                opened.access,
+                loaded,
+                partial(embed_contents, encoder),
+                sources=sources,
+                probes=probes,
+                allow_missing=allow_missing,
+                switch=not dry_run,
+                confirm=confirm,
+                progress=lambda done, of: progress("Embedding", done, of),
+            )
+    _tell(report, gallery, is_dry=dry_run, as_json=as_json)
+
+
+def _probes(gallery: Gallery, encoder: Encoder, files: tuple[str, ...]) -> ComparedProbes:
+    """Embed probes by both encoders; what one of them cannot embed is left out."""
+    from ilk.datasets.files import open_files
+    from ilk.embedding import embed_items
+    from ilk.gallery.migration import ComparedProbes
+    from ilk.recognizer import Recognizer
+
+    items = open_files(files)
+    before = embed_items(Recognizer.of(gallery).encoder, items, on_unreadable="skip")
+    after = embed_items(encoder, before.items, on_unreadable="skip")
+    both = {id(item) for item in after.items.items}
+    kept = [row for row, item in enumerate(before.items.items) if id(item) in both]
+    names = [before.items.items[row].name for row in kept]
+    return ComparedProbes(names, before.embeddings[kept], after.embeddings)
+
+
+def _tell(report: MigrationReport, gallery: Path, *, is_dry: bool, as_json: bool) -> None:
+    from ilk.cli.documents import print_document
+    from ilk.cli.words import command_line
+
+    if as_json:
+        print_document("gallery.migration", **_facts(report))
+        return
+    if is_dry:
+        _print(report)
+    if report.is_switched:
+        back = command_line("ilk gallery rollback", gallery)
+        click.echo(f"\nswitched; `{back}` leads back")
+    else:
+        click.echo("\nnothing was changed")
+
+
+def _facts(report: MigrationReport) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from ilk.cli.documents import threshold_facts
+
+    return {
+        "encoder_before": report.encoder_before,
+        "encoder_after": report.encoder_after,
+        "generation_before": report.generation_before,
+        "generation_after": report.generation_after,
+        "num_classes": report.num_classes,
+        "num_from_sources": report.num_from_sources,
+        "num_from_crops": report.num_from_crops,
+        "num_strangers": report.num_strangers,
+        "lost": [asdict(lost) for lost in report.lost],
+        "threshold_before": threshold_facts(report.threshold_before),
+        "threshold_after": threshold_facts(report.threshold_after),
+        "not_calibrated": report.not_calibrated,
+        "decisions": [asdict(pair) | {"is_changed": pair.is_changed} for pair in report.decisions],
+        "is_switched": report.is_switched,
+    }
+
+
+def _print(report: MigrationReport) -> None:
+    from ilk.cli.words import counted, print_facts, told_threshold
+
+    before, after = report.threshold_before, report.threshold_after
+    num_again = report.num_from_sources + report.num_from_crops
+    of = counted(report.num_classes, "class", "classes")
+    print_facts(
+        [
+            ("encoder", f"{report.encoder_before[:12]} to {report.encoder_after[:12]}"),
+            (
+                "embedded again",
+                f"{counted(num_again, 'exemplar')} of {of}: "
+                f"{report.num_from_sources:,} from files, {report.num_from_crops:,} from crops",
+            ),
+            ("lost", counted(len(report.lost), "row")),
+            ("threshold before", told_threshold(before) if before is not None else "none"),
+            (
+                "threshold after",
+                told_threshold(after) if after is not None else f"none: {report.not_calibrated}",
+            ),
+        ]
+    )
+    for lost in report.lost[:_NUM_NAMED]:
+        click.echo(f"lost: {lost.name or lost.id} of {lost.label!r}: {lost.reason}")
+    if report.decisions:
+        told = f"{len(report.changed):,} of {counted(len(report.decisions), 'probe')}"
+        click.echo(f"answered differently: {told}")
+    for pair in report.changed[:_NUM_NAMED]:
+        click.echo(f"  {pair.name}: {pair.before} before, {pair.after} after")
+
+
+@click.command()
+@gallery_argument
+@click.option("--discard", is_flag=True, help="Give up what was changed since the migration.")
+@json_option
+def rollback(gallery: Path, discard: bool, as_json: bool) -> None:
+    """Go back to the encoder of before the last migration.
+
+    What was erased since stays erased. What was changed otherwise would be lost, which is refused
+    without --discard.
+    """
+    from ilk.cli.documents import print_document
+    from ilk.gallery.migration import rollback as go_back
+
+    number = go_back(gallery, discard=discard)
+    if as_json:
+        print_document("gallery.rollback", generation=number)
+    else:
+        click.echo(f"generation {number} is in use again")
