@@ -16,7 +16,7 @@ import numpy as np
 
 from ilk.errors import InvalidInput, NotEnoughTrials
 
-__all__ = ["combine_p_values", "limit_for_fpir", "p_value", "trials_needed"]
+__all__ = ["combine_p_values", "least_rate", "limit_for_fpir", "p_value", "trials_needed"]
 
 
 def trials_needed(target_fpir: float) -> int:
@@ -32,6 +32,19 @@ def trials_needed(target_fpir: float) -> int:
     if not 0 < target_fpir < 1:
         raise InvalidInput(f"target_fpir must be above 0 and below 1, got {target_fpir}")
     return math.ceil(round(1 / target_fpir - 1, 9))
+
+
+def least_rate(num_trials: int) -> float:
+    """Return the smallest rate that so many strangers can carry, rounded up to two digits.
+
+    Example:
+        >>> least_rate(5), least_rate(99), least_rate(0)
+        (0.17, 0.01, 1.0)
+    """
+    scale = 1
+    while 10 * (num_trials + 1) > scale:
+        scale *= 10
+    return -(-scale // (num_trials + 1)) / scale
 
 
 def limit_for_fpir(closest: np.ndarray, target_fpir: float) -> float:

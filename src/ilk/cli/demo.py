@@ -5,8 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from ilk.meeting import Meeting
 
 __all__ = ["demo"]
 
@@ -25,35 +29,35 @@ def demo(output: Path, seed: int, overrides: tuple[str, ...]) -> None:
     """Train, enroll, identify and meet strangers, on characters drawn here.
 
     Learns a distance on Latin, Greek, Canadian syllabics and symbols. Then it enrolls characters of
-    ten other scripts with five examples each, and identifies pictures of those and of characters
-    that were never enrolled.
+    ten other scripts with five examples each in a gallery, calibrates that on characters that are
+    never enrolled, and identifies pictures of the enrolled ones and of further strangers.
     """
-    from ilk.demo import TARGET_FPIR
     from ilk.demo import demo as run_demo
 
     started = time.perf_counter()
-    outcome = run_demo(
+    done = run_demo(
         output, seed=seed, overrides=overrides, tell=click.echo, show_bar=sys.stderr.isatty()
     )
     click.echo("")
     for name in ("recall_at_1", "map_at_r", "rank_1", "auroc"):
-        figure = outcome.evaluation.figure(name)
+        figure = done.outcome.evaluation.figure(name)
         click.echo(f"{name:12} {figure.value:.3f}  ({figure.low:.3f} to {figure.high:.3f})")
-    found = outcome.evaluation
-    missed = found.figure(f"fnir_at_fpir_{TARGET_FPIR:g}")
-    named = found.figure(f"fpir_at_target_{TARGET_FPIR:g}")
-    click.echo(
-        f"\n{found.counts['enrolled_classes']} of these characters are enrolled with 5 examples "
-        f"each; at most {TARGET_FPIR:.0%} of strangers may get a name:"
-    )
-    if missed.value is None or named.value is None:
-        click.echo(f"  {missed.note}")
-    else:
-        click.echo(
-            f"  {1 - missed.value:6.1%} of pictures of enrolled characters are named rightly\n"
-            f"  {named.value:6.1%} of pictures of strangers are named, by thresholds chosen on "
-            "other strangers"
-        )
-    click.echo(f"\nlook at {outcome.page}\n        {output / 'decisions.png'}")
-    click.echo(f"next:   ilk evaluate {output / 'encoder.ilk'} FOLDER-OF-YOUR-OWN-CLASSES")
+    _tell(done.meeting)
+    click.echo(f"\nlook at {done.outcome.page}\n        {done.sheet}")
+    click.echo(f"ask     ilk gallery info {done.gallery}")
+    click.echo(f"next    ilk gallery create MY.gallery {output / 'encoder.ilk'}")
     click.echo(f"took {time.perf_counter() - started:.0f} s")
+
+
+def _tell(meeting: Meeting) -> None:
+    """Say what became of the probes of enrolled characters and of strangers."""
+    shares, (named, (low, high)) = meeting.shares(), meeting.named_strangers()
+    target = meeting.threshold.target_fpir
+    click.echo(
+        f"\n{meeting.num_enrolled} of these characters are enrolled; at most {target:.0%} of "
+        "strangers may get a name:\n"
+        f"  {shares['right']:6.1%} of pictures of enrolled characters are named rightly, "
+        f"{shares['wrong']:.1%} wrongly; {shares['ambiguous']:.1%} are ambiguous, "
+        f"{shares['unknown']:.1%} unknown\n"
+        f"  {named:6.1%} of pictures of strangers get a name (95 %: {low:.1%} to {high:.1%})"
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 __all__ = [
     "command_line",
     "counted",
-    "least_rate",
     "percent",
     "print_facts",
     "print_table",
@@ -47,20 +45,6 @@ def counted(count: int, singular: str, plural: str = "") -> str:
         ('1 class', '1,200 exemplars')
     """
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
-
-
-def least_rate(num_trials: int) -> float:
-    """Return the smallest rate that so many strangers can carry, rounded up to two digits.
-
-    Example:
-        >>> least_rate(5), least_rate(99), least_rate(0)
-        (0.17, 0.01, 1.0)
-    """
-    exact = Fraction(1, num_trials + 1)
-    digits = 1
-    while exact * 10**digits < 10:
-        digits += 1
-    return -(-exact * 10**digits // 1) / 10**digits
 
 
 def percent(share: float) -> str:

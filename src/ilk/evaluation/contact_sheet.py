@@ -44,11 +44,19 @@ class Decision:
     """From the probe to the exemplar."""
     limit: float
     """The largest accepted distance."""
+    is_ambiguous: bool = False
+    """Whether a second class was accepted too, and too close to the first to choose."""
 
     @property
     def label(self) -> str | None:
-        """The answer; None is unknown."""
-        return self.closest_label if within(self.distance, self.limit) else None
+        """The answer; None is unknown or ambiguous."""
+        is_accepted = within(self.distance, self.limit) and not self.is_ambiguous
+        return self.closest_label if is_accepted else None
+
+    @property
+    def said(self) -> str:
+        """The answer in words."""
+        return self.label or ("ambiguous" if self.is_ambiguous else "unknown")
 
     @property
     def is_right(self) -> bool:
@@ -164,15 +172,16 @@ def _draw_group(
 def _verdict(decision: Decision) -> Verdict:
     answer = decision.label
     if decision.is_right:
-        words = "unknown, right" if answer is None else "identified, right"
+        words = f"{decision.said}, right" if answer is None else "identified, right"
     elif answer is None:
-        words = "unknown, missed"
+        words = f"{decision.said}, missed"
     else:
         words = "identified, wrong" if decision.is_mated else "named, wrong"
     return Verdict(
         words=words,
         is_right=decision.is_right,
         answer=answer,
+        said=decision.said,
         truth=decision.true_label,
         probe=decision.probe,
         exemplar=decision.exemplar,

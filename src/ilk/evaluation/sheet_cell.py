@@ -32,6 +32,8 @@ class Verdict:
     words: str
     is_right: bool
     answer: str | None
+    said: str
+    """The answer in words, also where no class is named."""
     truth: str
     probe: np.ndarray
     exemplar: np.ndarray
@@ -85,8 +87,7 @@ def draw_cell(sheet: Image.Image, corner: tuple[int, int], fonts: Fonts, verdict
     _relation(draw, x + CELL_WIDTH / 2, top + _PICTURE / 2, verdict.answer is not None, colour)
     line = top + _PICTURE + 10
     room = CELL_WIDTH - 2 * _PAD - 92
-    answer = "unknown" if verdict.answer is None else verdict.answer
-    for i, (name, words) in enumerate((("answer", answer), ("truth", verdict.truth))):
+    for i, (name, words) in enumerate((("answer", verdict.said), ("truth", verdict.truth))):
         fonts.write(draw, (x + _PAD, line + 33 * i), name, 23, SOFT, 90)
         fonts.write(draw, (x + _PAD + 92, line + 33 * i), words, 25, INK, room, is_bold=not i)
     _distance_bar(draw, fonts, x + _PAD, line + 76, verdict, colour)

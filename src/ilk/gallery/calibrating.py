@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ilk.calibration import trials_needed
+from ilk.calibration import least_rate, trials_needed
 from ilk.errors import InvalidInput, NotCalibrated
 from ilk.gallery.access import Access
 from ilk.gallery.admission import admit, check_shape
@@ -131,5 +131,5 @@ def _require_enough(writer: Writer, access: Access, state: State, asked: Setting
         raise NotCalibrated(
             f"a rate of {asked.target_fpir:g} needs at least {needed} strangers, and the basis "
             f"{asked.basis!r} has {num_trials}; bring {needed - num_trials} more"
-            + (f", or ask for {1 / (num_trials + 1):.3g} or above" if num_trials else "")
+            + (f", or ask for {least_rate(num_trials):g} or above" if num_trials else "")
         )

@@ -54,8 +54,7 @@ def create(
     that is large enough for the rate.
     """
     from ilk.artifact import Artifact
-    from ilk.calibration import trials_needed
-    from ilk.cli.words import least_rate
+    from ilk.calibration import least_rate, trials_needed
     from ilk.errors import NotCalibrated
     from ilk.gallery import Gallery
 
@@ -76,9 +75,9 @@ def create(
 
 
 def _tell(gallery: Gallery, *, as_json: bool) -> None:
-    from ilk.calibration import trials_needed
+    from ilk.calibration import least_rate, trials_needed
     from ilk.cli.documents import print_document, threshold_facts
-    from ilk.cli.words import command_line, counted, least_rate, percent
+    from ilk.cli.words import command_line, counted, percent
     from ilk.errors import NotCalibrated
 
     location, cohort = gallery.access.location, gallery.binding.cohort
