@@ -144,10 +144,11 @@ def test_documents_about_unknown_probes(artifact_folder: Path, jays: Path, tmp_p
 def test_the_check_sees_what_is_wrong() -> None:
     keys = {"a": "array", "a[].b": "integer", "c": "string or null"}
     assert not list(wrong_keys({"a": [{"b": 1}], "c": None}, keys))
-    for value in (
+    broken: list[dict[str, Any]] = [
         {"a": [{"b": True}], "c": None},
         {"a": [{}], "c": ""},
         {"a": [], "c": 1},
         {"a": []},
-    ):
+    ]
+    for value in broken:
         assert list(wrong_keys(value, keys))
