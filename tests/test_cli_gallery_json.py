@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from ilk.cli.main import ilk
 
 DOCS = Path(__file__).parent.parent / "docs" / "json.md"
-PLAIN = {
+PLAIN: dict[str, type | tuple[type, ...]] = {
     "string": str,
     "integer": int,
     "number": (int, float),

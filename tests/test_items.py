@@ -30,7 +30,11 @@ def test_the_box_is_part_of_the_content(tmp_path: Path) -> None:
 
 
 def test_the_hash_of_an_array_tells_shape_and_type() -> None:
-    zeros = [np.zeros(4, np.uint8), np.zeros((2, 2), np.uint8), np.zeros(1, np.float32)]
+    zeros: list[np.ndarray] = [
+        np.zeros(4, np.uint8),
+        np.zeros((2, 2), np.uint8),
+        np.zeros(1, np.float32),
+    ]
     assert len({Item(array, "", "").content_hash() for array in zeros}) == 3
     turned = np.arange(6, dtype=np.uint8).reshape(2, 3).T
     same = np.ascontiguousarray(turned)

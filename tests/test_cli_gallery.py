@@ -1,0 +1,270 @@
+"""Commands on galleries, as a person types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from ilk.cli.main import ilk
+from ilk.gallery import Gallery
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ILK_CACHE", str(tmp_path / "cache"))
+
+
+def run(*arguments: object, answer: str = "") -> Result:
+    words = [str(argument) for argument in arguments]
+    return CliRunner().invoke(ilk, words, input=answer)
+
+
+def done(*arguments: object) -> str:
+    result = run(*arguments)
+    assert result.exit_code == 0, f"{result.output}{result.exception!r}"
+    return result.stdout
+
+
+@pytest.fixture
+def birds(tmp_path: Path) -> Path:
+    """Six pictures of each of four classes, which hardly differ within a class."""
+    generator = np.random.default_rng(4)
+    for label in ("jay", "tit", "rook", "knot"):
+        middle = generator.integers(0, 255, (4, 4))
+        for i in range(6):
+            pixels = np.clip(middle + generator.integers(-4, 5, (4, 4)), 0, 255).astype(np.uint8)
+            folder = tmp_path / ("birds" if label in ("jay", "tit") else label) / label
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / f"{i}.png")
+    return tmp_path / "birds"
+
+
+@pytest.fixture
+def gallery(artifact_folder: Path, birds: Path, tmp_path: Path) -> Path:
+    """Jays and tits are enrolled, rooks calibrate."""
+    place = tmp_path / "my gallery"
+    done("gallery", "create", place, artifact_folder, "--actor", "ann")
+    done("enroll", place, birds, "--actor", "ann")
+    done("gallery", "calibrate", place, "--target-fpir", 0.2, "--strangers", tmp_path / "rook")
+    return place
+
+
+def labels(place: Path) -> dict[str, int]:
+    with Gallery.open(place) as opened:
+        return {row.label: row.num_exemplars for row in opened.labels()}
+
+
+def test_a_cohort_too_small_is_told_kindly(artifact_folder: Path, tmp_path: Path) -> None:
+    told = done("gallery", "create", tmp_path / "a", artifact_folder)
+    assert "has 5 strangers" in told
+    assert "--target-fpir 0.17 " in told
+    assert "needs 99" in told
+    done("gallery", "calibrate", tmp_path / "a", "--target-fpir", 0.17)
+    result = run("gallery", "create", tmp_path / "b", artifact_folder, "--target-fpir", 0.01)
+    assert "cannot carry a rate of 0.01, which needs 99 (0.17 is the smallest" in str(
+        result.exception
+    )
+    assert not (tmp_path / "b").exists()
+    assert "at most 20 % of strangers" in done(
+        "gallery", "create", tmp_path / "b", artifact_folder, "--target-fpir", 0.2
+    )
+
+
+def test_identify_names_the_class_and_the_example(gallery: Path, birds: Path) -> None:
+    told = done("identify", gallery, birds / "jay" / "*.png", birds.parent / "knot", "none.png")
+    lines = told.splitlines()
+    assert lines[0].split() == ["probe", "answer", "distance", "p", "closest", "example"]
+    assert all(" jay " in line and "jay/" in line for line in lines[1:7])
+    assert sum(" unknown " in line for line in lines[7:13]) >= 5
+    assert "not assessable" in lines[13]
+    assert "No such file" in lines[13]
+    assert "at most 20 % of strangers get a name; chosen on 6 strangers of 1 class" in lines[-1]
+    verified = done("verify", gallery, "tit", birds / "tit", "--target-fmr", 0.2)
+    assert verified.count(" yes ") == 6
+
+
+def test_changes_say_how_to_turn_them_around(gallery: Path) -> None:
+    told = done("gallery", "rename", gallery, "jay", "blue jay")
+    back = shlex.split(told[told.index("`ilk ") + 5 : told.index("` turns")])
+    assert back[:3] == ["gallery", "undo", str(gallery)]
+    assert labels(gallery) == {"blue jay": 6, "tit": 6}
+    done("gallery", "merge", gallery, "tit", "blue jay")
+    assert labels(gallery) == {"blue jay": 12}
+    done("gallery", "undo", gallery)
+    done(*back)
+    assert labels(gallery) == {"jay": 6, "tit": 6}
+    done("gallery", "split", gallery, "jay", "magpie", "--exemplar", "1,3-4")
+    assert labels(gallery) == {"jay": 3, "magpie": 3, "tit": 6}
+    done("gallery", "reassign", gallery, "tit", "--exemplar", 1, "--exemplar", 3)
+    assert labels(gallery) == {"jay": 3, "magpie": 1, "tit": 8}
+    done("gallery", "remove", gallery, "--exemplar", 4)
+    done("gallery", "remove", gallery, "tit")
+    assert labels(gallery) == {"jay": 3, "magpie": 0}
+    history = done("gallery", "history", gallery, "--last", -1)
+    assert "label 'jay' to 'blue jay'" in history
+    assert " ann " in history
+
+
+def test_undo_takes_a_whole_command_back(
+    gallery: Path, birds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ilk.recognizer._AT_ONCE", 2)
+    for path in (birds.parent / "knot" / "knot").iterdir():
+        path.write_bytes(path.read_bytes() + b" ")
+    done("enroll", gallery, "--label", "knot", birds.parent / "knot")
+    assert labels(gallery)["knot"] == 6
+    assert done("gallery", "undo", gallery).count("enroll") == 3
+    assert "knot" not in labels(gallery)
+
+
+def test_erase_asks_and_is_final(gallery: Path, birds: Path) -> None:
+    refused = run("gallery", "erase", gallery, "jay", answer="n\n")
+    assert refused.exit_code == 1
+    assert "jay" in labels(gallery)
+    assert "receipt: change" in run("gallery", "erase", gallery, "jay", answer="y\n").output
+    result = run("enroll", gallery, birds)
+    assert "enrolled 0 exemplars" in result.stdout
+    assert result.stderr.count("erased from this gallery for good") == 6
+    assert "nothing has expired" in done("gallery", "erase", gallery, "--expired", "--yes")
+    file = birds.parent / "rook" / "rook" / "0.png"
+    done("enroll", gallery, "--label", "rook", file, "--expires", "2001-01-01")
+    assert "erased 1 exemplar" in done("gallery", "erase", gallery, "--expired", "--yes")
+
+
+def test_enrolling_tells_what_was_refused(gallery: Path, birds: Path, tmp_path: Path) -> None:
+    again = run("enroll", gallery, birds)
+    assert again.exit_code == 0
+    assert again.stderr.count("enrolled already") == 12
+    nothing = run("enroll", gallery, "--label", "jay", tmp_path / "none.png")
+    assert nothing.exit_code == 1
+    assert "none of 1 could be" in str(nothing.exception)
+    tit = birds / "tit" / "0.png"
+    tit.write_bytes(tit.read_bytes() + b" ")
+    strict = run("enroll", gallery, "--label", "jay", tit, "--strict")
+    assert strict.exit_code == 1
+    assert strict.stdout.startswith("enrolled 0 exemplars")
+    assert "closer than to its own class" in strict.stderr
+    warned = run("enroll", gallery, "--label", "jay", tit)
+    assert warned.stdout.startswith("enrolled 1 exemplar of 1 class")
+    assert "look at" in warned.stderr
+
+
+def test_negative_examples_rule_a_class_out(gallery: Path, birds: Path) -> None:
+    jay = birds / "jay" / "0.png"
+    jay.write_bytes(jay.read_bytes() + b" ")
+    assert " jay " in done("identify", gallery, jay)
+    done("enroll", gallery, "--not", "jay", jay)
+    assert " jay " not in done("identify", gallery, jay)
+    done("gallery", "undo", gallery)
+    done("enroll", gallery, "--ignore", jay)
+    told = done("identify", gallery, jay)
+    assert "to be ignored" in told
+    assert "1 to ignore" in done("gallery", "info", gallery)
+
+
+def test_info_tells_the_promise_and_what_it_costs(gallery: Path) -> None:
+    told = done("gallery", "info", gallery)
+    assert "2 classes, 12 exemplars" in told
+    assert "strangers named (FPIR)" in told
+    assert "probes missed (FNIR)" in told
+    assert "extrapolated" in told
+    calibrated = done("gallery", "calibrate", gallery, "--target-fpir", 0.4)
+    assert "at most 40 % of strangers" in calibrated
+    result = run("gallery", "calibrate", gallery, "--target-fpir", 0.01)
+    assert "needs at least 99 strangers" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("gallery", "remove", "g"), "LABEL or --exemplar"),
+        (("gallery", "erase", "g", "x", "--expired"), "one of the three"),
+        (("gallery", "split", "g", "a", "b", "--exemplar", "x"), "ids such as 7"),
+        (("gallery", "create", "g", "a", "--target-fpir", "1"), "0<x<1"),
+        (("enroll", "g", "a", "b"), "Give one SOURCE"),
+        (("enroll", "g", "a", "--label", "x", "--ignore"), "one of the three"),
+        (("enroll", "g", "a", "--metadata", "[1]"), "JSON object"),
+        (("enroll", "g", "a", "--metadata", "{"), "JSON object"),
+        (("identify", "g"), "Missing argument"),
+        (("identify", "g", "a", "--set", "--keep-unknown"), "leave out --set"),
+        (("gallery", "migrat", "g"), "No such command"),
+    ],
+)
+def test_wrong_usage_is_2(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def ilk_process(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "ilk", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_an_error_is_one_line_and_1(gallery: Path, tmp_path: Path) -> None:
+    for arguments, word in (
+        (("gallery", "info", tmp_path / "nowhere"), "ilk gallery create"),
+        (("gallery", "rename", gallery, "jax", "x"), "did you mean 'jay'"),
+        (("gallery", "undo", gallery, 999), "no change 999"),
+    ):
+        process = ilk_process(*arguments)
+        output, errors = process.communicate()
+        assert (process.returncode, output) == (1, "")
+        assert errors.startswith("ilk: ")
+        assert word in errors
+        assert errors.count("\n") == 1
+
+
+def test_identifying_imports_no_torch(gallery: Path, birds: Path) -> None:
+    code = (
+        "import sys\nfrom ilk.cli.main import ilk\n"
+        "ilk.main(sys.argv[1:], standalone_mode=False)\nprint('MODULES', *sys.modules)"
+    )
+    words = ["identify", str(gallery), str(birds / "jay" / "0.png")]
+    found = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
+    )
+    answer, _, modules = found.stdout.partition("MODULES")
+    assert " jay " in answer
+    assert not {"torch", "timm", "lightning", "pandas", "scipy"} & set(modules.split())
+
+
+def test_ctrl_c_loses_nothing_acknowledged(gallery: Path, tmp_path: Path) -> None:
+    many = tmp_path / "many" / "swift"
+    many.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for i in range(3000):
+        Image.fromarray(generator.integers(0, 255, (4, 4), dtype=np.uint8)).save(many / f"{i}.png")
+    process = ilk_process("enroll", gallery, many.parent, "--no-cache")
+    database = gallery / "1" / "gallery.sqlite"
+    with Gallery.open(gallery) as opened:
+        before = opened.history()[-1].id
+        while opened.history(last=1)[-1].id == before and process.poll() is None:
+            time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    enrolled = labels(gallery)["swift"]
+    assert database.exists()
+    assert 0 < enrolled < 3000
+    assert process.returncode == 1
+    assert f"interrupted: {enrolled:,} exemplars of 3,000 are enrolled and durable" in errors
+    assert "Traceback" not in errors
+    done("gallery", "undo", gallery)
+    assert "swift" not in labels(gallery)
+    assert json.loads(done("gallery", "list", gallery, "--json"))["classes"][0]["label"] == "jay"
