@@ -7,7 +7,16 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-QUESTIONS = ("startup", "triplet", "retrieval", "embedding", "training_step", "identify", "enroll")
+QUESTIONS = (
+    "startup",
+    "cold_identify",
+    "triplet",
+    "retrieval",
+    "embedding",
+    "training_step",
+    "identify",
+    "enroll",
+)
 
 
 def processor() -> str:

@@ -16,6 +16,11 @@ def test_every_public_name_is_found() -> None:
         _ = ilk.Tripled
 
 
+def test_a_recognizer_needs_no_torch() -> None:
+    code = "import sys, ilk; ilk.Recognizer, ilk.Gallery; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_using_a_distance_loads_neither_torch_nor_onnxruntime() -> None:
     code = (
         "import sys, ilk; ilk.Cosine(); "

@@ -16,18 +16,23 @@ if TYPE_CHECKING:
     from ilk.encoders.onnx import open_encoder
     from ilk.errors import IlkError
     from ilk.evaluation import EvaluationSettings, evaluate
+    from ilk.gallery import Binding, Gallery
     from ilk.items import Items
+    from ilk.recognizer import Recognizer
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Artifact",
+    "Binding",
     "Cosine",
     "Euclidean",
     "EvaluationSettings",
+    "Gallery",
     "Hyperbolic",
     "IlkError",
     "Items",
+    "Recognizer",
     "embed_items",
     "evaluate",
     "open_encoder",
@@ -36,12 +41,15 @@ __all__ = [
 
 _HOMES = {
     "Artifact": "artifact",
+    "Binding": "gallery",
     "Cosine": "distances",
     "Euclidean": "distances",
     "EvaluationSettings": "evaluation",
+    "Gallery": "gallery",
     "Hyperbolic": "distances",
     "IlkError": "errors",
     "Items": "items",
+    "Recognizer": "recognizer",
     "embed_items": "embedding",
     "evaluate": "evaluation",
     "open_encoder": "encoders.onnx",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -35,6 +36,12 @@ def demo(output: Path, seed: int, overrides: tuple[str, ...]) -> None:
     from ilk.demo import demo as run_demo
 
     started = time.perf_counter()
+    if _is_busy():
+        click.echo(
+            "other programs keep this machine busy: threads then wait for each other, and "
+            "OMP_NUM_THREADS=1 ilk demo is faster",
+            err=True,
+        )
     done = run_demo(
         output, seed=seed, overrides=overrides, tell=click.echo, show_bar=sys.stderr.isatty()
     )
@@ -47,6 +54,12 @@ def demo(output: Path, seed: int, overrides: tuple[str, ...]) -> None:
     click.echo(f"ask     ilk gallery info {done.gallery}")
     click.echo(f"next    ilk gallery create MY.gallery {output / 'encoder.ilk'}")
     click.echo(f"took {time.perf_counter() - started:.0f} s")
+
+
+def _is_busy() -> bool:
+    """Return whether others use about a core or more of those that torch will take for itself."""
+    has_load = hasattr(os, "getloadavg") and "OMP_NUM_THREADS" not in os.environ
+    return has_load and os.getloadavg()[0] > 0.75
 
 
 def _tell(meeting: Meeting) -> None:

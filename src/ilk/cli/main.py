@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import click
@@ -42,9 +41,6 @@ def ilk() -> None:
 
 def run() -> None:
     """Run the command line: exit 0 done, 1 an ilk error in one line, 2 wrong usage."""
-    # Threads of torch that wait for work would else spin, and slow each other down wherever other
-    # programs run beside them. It is read once, when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         ilk.main(standalone_mode=True)
     except IlkError as error:
