@@ -34,7 +34,7 @@ def at(*points: tuple[float, float]) -> np.ndarray:
 def test_names_what_is_near_and_says_unknown_of_what_is_far(make_gallery: Make) -> None:
     gallery = make_gallery()
     gallery.enroll(["owl", "owl", "wren"], at((0, 0), (0, 2), (30, 0)))
-    near, far, broken = gallery.identify(at((0, 1.5), (99, 0), (np.nan, 0)), names=["a", "b", "c"])
+    near, far, broken = gallery.identify(at((0, 1.5), (101, 0), (np.nan, 0)), names=["a", "b", "c"])
     assert (near.decision, near.label, near.name) == ("identified", "owl", "a")
     assert [c.label for c in near.candidates] == ["owl", "wren"]
     assert [c.distance for c in near.candidates] == pytest.approx([0.5, math.hypot(30, 1.5)])

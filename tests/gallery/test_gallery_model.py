@@ -199,11 +199,14 @@ class Comparison(RuleBasedStateMachine):
     @rule(data=st.data())
     def erase(self, data: st.DataObject) -> None:
         label = self.label(data)
-        ids = {row.id: row.content_hash for row in self.gallery.exemplars(label)}
-        self.gallery.erase(label)
         gone = self.model.class_of(label)
-        self.erased |= {row.content for row in self.model.rows.values() if row.class_id == gone}
-        assert set(ids.values()) <= self.erased
+        with self.gallery.access.reading() as reader:  # what was undone or removed goes as well
+            ids = [row.id for row in reader.classes(is_live=None) if row.label == label]
+            rows = [row for i in ids for row in reader.exemplars(i, is_live=None)]
+        contents = {row.content_hash for row in rows}
+        assert contents >= {r.content for r in self.model.rows.values() if r.class_id == gone}
+        self.gallery.erase(label)
+        self.erased |= contents
         self.model.rows = {
             i: row for i, row in self.model.rows.items() if row.content not in self.erased
         }
