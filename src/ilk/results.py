@@ -10,6 +10,7 @@ from ilk.thresholds import Threshold
 __all__ = ["Candidate", "Decision", "Enrollment", "Identification", "Verification"]
 
 Decision = Literal["identified", "ambiguous", "unknown", "not_assessable"]
+"""One class; two too close to choose; none within the threshold; nothing to compare."""
 
 
 @final

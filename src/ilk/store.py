@@ -42,6 +42,7 @@ Role = Literal["exemplar", "not", "ignore"]
 """An example of its class; an example of what its class is not; an example to ignore (no class)."""
 
 Table = Literal["class", "exemplar", "stranger", "unknown", "setting"]
+"""What a row is of."""
 
 
 @final

@@ -1,4 +1,4 @@
-"""From items to an evaluated artifact and its page: what `ilk demo` and `ilk reproduce` share."""
+"""From items to an evaluated artifact and its page, for whole runs and `ilk evaluate`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ilk.evaluation import Evaluation, EvaluationSettings, evaluate
 from ilk.evaluation.report import write_report
 from ilk.items import Items
 
-__all__ = ["Outcome", "train_and_measure"]
+__all__ = ["Outcome", "measure", "train_and_measure", "write_page"]
 
 
 @final
@@ -60,24 +60,51 @@ def train_and_measure(
     )
     artifact = Artifact.load(folder)
     embedded = embed_items(open_encoder(artifact), unseen, batch_size=256)
-    evaluation = evaluate(
+    evaluation = measure(artifact, embedded, settings)
+    (output / "evaluation.json").write_text(json.dumps(evaluation.to_json(), allow_nan=False))
+    page = output / "report.html"
+    write_page(page, evaluation, artifact, embedded, title=title)
+    return Outcome(artifact, embedded, evaluation, page)
+
+
+def measure(
+    artifact: Artifact,
+    embedded: Embedded,
+    settings: EvaluationSettings,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Return the evaluation of embedded items under the artifact's distance."""
+    found = evaluate(
         embedded.embeddings,
         embedded.items.labels,
         artifact.distance,
         replace(settings, fingerprint=artifact.fingerprint),
+        progress,
         groups=[item.group for item in embedded.items.items],
         hashes=embedded.hashes,
     )
-    (output / "evaluation.json").write_text(json.dumps(evaluation.to_json(), allow_nan=False))
-    page = output / "report.html"
+    return replace(found, settings={**found.settings, "artifact": artifact.fingerprint})
+
+
+def write_page(
+    path: Path,
+    evaluation: Evaluation,
+    artifact: Artifact,
+    embedded: Embedded,
+    *,
+    title: str,
+    warning: str = "",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> None:
+    """Write the page of an evaluation, with the data check and the artifact's card."""
     write_report(
-        page,
+        path,
         evaluation,
         items=embedded.items,
         embeddings=embedded.embeddings,
         distance=artifact.distance,
         card=artifact.read("CARD.md").decode(),
-        check=check_items(embedded.items),
+        check=check_items(embedded.items, progress=progress),
         title=title,
+        warning=warning,
     )
-    return Outcome(artifact, embedded, evaluation, page)

@@ -164,22 +164,12 @@ def evaluate_embedded(
     artifact: Artifact, embedded: Embedded, settings: EvaluationSettings
 ) -> Evaluation:
     """Return the evaluation of embedded items under the artifact's distance, with a bar."""
-    from dataclasses import replace
+    from ilk.whole_run import measure
 
-    from ilk.evaluation import evaluate as measure
-
-    settings = replace(settings, fingerprint=artifact.fingerprint)
     with progress_bar() as progress:
-        found = measure(
-            embedded.embeddings,
-            embedded.items.labels,
-            artifact.distance,
-            settings,
-            lambda done, of: progress("Measuring", done, of),
-            groups=[item.group for item in embedded.items.items],
-            hashes=embedded.hashes,
+        return measure(
+            artifact, embedded, settings, lambda done, of: progress("Measuring", done, of)
         )
-    return replace(found, settings={**found.settings, "artifact": artifact.fingerprint})
 
 
 def write_json(path: Path, content: object) -> None:
@@ -218,23 +208,19 @@ def _write_report(
     path: Path, found: Evaluation, artifact: Artifact, embedded: Embedded, source: str
 ) -> None:
     from ilk.artifact import find_overlap
-    from ilk.check import check_items
-    from ilk.evaluation.report import write_report
+    from ilk.whole_run import write_page
 
     seen = find_overlap(artifact.manifest, embedded.items.labels, embedded.hashes)
     with progress_bar() as progress:
-        check = check_items(embedded.items, progress=progress)
-    write_report(
-        path,
-        found,
-        items=embedded.items,
-        embeddings=embedded.embeddings,
-        distance=artifact.distance,
-        card=artifact.read("CARD.md").decode(),
-        check=check,
-        title=f"{artifact.path.name} on {source}",
-        warning=_warning(seen) if seen else "",
-    )
+        write_page(
+            path,
+            found,
+            artifact,
+            embedded,
+            title=f"{artifact.path.name} on {source}",
+            warning=_warning(seen) if seen else "",
+            progress=progress,
+        )
 
 
 def _summary(found: Evaluation, embedded: Embedded) -> dict[str, object]:

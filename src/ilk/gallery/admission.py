@@ -47,7 +47,7 @@ def admit(embeddings: np.ndarray, distance: Distance) -> tuple[np.ndarray, list[
         ([0.6000000238418579, 0.800000011920929], ['', 'the embedding is not finite'])
     """
     wide = embeddings.astype(np.float64)
-    is_finite: np.ndarray = np.isfinite(wide).all(axis=1)
+    is_finite = np.asarray(np.isfinite(wide).all(axis=1))
     wide = np.where(is_finite[:, None], wide, 0.0)
     size = np.abs(wide).max(1, initial=0)
     reasons = np.full(len(wide), "", dtype=object)
