@@ -14,6 +14,7 @@ from ilk.artifact import Artifact
 from ilk.cli.demo import demo as demo_command
 from ilk.cli.reproduce import reproduce
 from ilk.config import load_run
+from ilk.gallery import Gallery
 from ilk.recipes import recipe
 
 SHORT = ["--set", "schedule.steps=2", "--set", "schedule.validate_every=2"]
@@ -30,7 +31,10 @@ def test_a_recipe_differs_from_the_defaults_and_can_be_changed(name: str) -> Non
 def test_the_demo_tells_what_became_of_strangers_and_leaves_pictures(tmp_path: Path) -> None:
     done = CliRunner().invoke(demo_command, ["--output", str(tmp_path / "demo"), *SHORT, *SMALL])
     assert done.exit_code == 0, done.output
-    assert "of pictures of strangers are named" in done.output
+    assert "of pictures of strangers get a name" in done.output
+    with Gallery.open(tmp_path / "demo" / "characters.gallery") as gallery:
+        assert len(gallery.labels()) == 229
+        assert gallery.threshold.target_fpir == 0.05
     with Image.open(tmp_path / "demo" / "decisions.png") as sheet:
         assert min(sheet.size) > 300
     assert (tmp_path / "demo" / "report.html").read_text("utf-8").startswith("<!doctype html>")
