@@ -16,7 +16,7 @@ from typing import Any, final
 import numpy as np
 
 from ilk.distances import Cosine, Distance, Euclidean, Hyperbolic
-from ilk.searchers.engine import one_thread
+from ilk.searchers.engine import one_thread, use_huge_pages
 
 __all__ = ["Codes", "Coding", "coding_for", "encode"]
 
@@ -137,6 +137,7 @@ def encode(
         part = coding.coordinates(rows[start : start + _PART_ROWS], size) @ rotation
         with one_thread(faiss):
             index.add(part)
+    use_huge_pages(int(index.codes.get()), index.codes.size())
     return Codes(faiss, index, coding, rotation, sample.mean(0), loss)
 
 

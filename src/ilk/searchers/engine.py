@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 
-__all__ = ["load_faiss", "one_thread", "scan_rows"]
+__all__ = ["load_faiss", "one_thread", "scan_rows", "use_huge_pages"]
 
 _NEVER_BLAS = 1 << 30
 """A threshold that keeps faiss from preparing a matrix product for a few probes."""
@@ -20,6 +21,11 @@ _WORTH_IMPORTING = 10_000_000
 
 _LOCK = threading.Lock()
 """faiss keeps the choice between its two kernels in a global variable."""
+
+
+_HUGE_PAGE = 1 << 21
+_COLLAPSE = 25
+"""Linux's advice (since 6.1) to gather memory into huge pages now."""
 
 
 def load_faiss(num_elements: int) -> Any:
@@ -56,3 +62,13 @@ def scan_rows(
         finally:
             faiss.cvar.distance_compute_blas_threshold = threshold
     return values, rows
+
+
+def use_huge_pages(address: int, num_bytes: int) -> None:
+    """Ask Linux to hold memory in huge pages, which it reads a third faster; a wish, no more."""
+    start = -(-address // _HUGE_PAGE) * _HUGE_PAGE
+    stop = (address + num_bytes) // _HUGE_PAGE * _HUGE_PAGE
+    if sys.platform == "linux" and start < stop:
+        with suppress(OSError, AttributeError):
+            library = ctypes.CDLL(None)
+            library.madvise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), _COLLAPSE)
