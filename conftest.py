@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from ilk.distances import Cosine, Euclidean, Hyperbolic
 
 
 @pytest.fixture(autouse=True)
-def _doctest_names(doctest_namespace: dict[str, Any]) -> None:
-    """Offer NumPy and the distances to every docstring."""
-    doctest_namespace.update(np=np, Cosine=Cosine, Euclidean=Euclidean, Hyperbolic=Hyperbolic)
+def _doctest_names(doctest_namespace: dict[str, Any], tmp_path: Path) -> None:
+    """Offer NumPy, the distances and an empty folder to every docstring."""
+    doctest_namespace.update(
+        np=np, Cosine=Cosine, Euclidean=Euclidean, Hyperbolic=Hyperbolic, tmp_path=tmp_path
+    )
