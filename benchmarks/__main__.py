@@ -15,6 +15,7 @@ QUESTIONS = (
     "embedding",
     "training_step",
     "identify",
+    "whole_gallery",
     "enroll",
 )
 

@@ -214,7 +214,7 @@ class Gallery(Asking, Editing, Looking):
         asked = Candidates.of(
             labels,
             embeddings,
-            self.binding,
+            self.access.binding,
             role=role,
             expires=expires,
             names=names,
