@@ -126,7 +126,7 @@ class PqSearcher:
         prefilter = self._serving and self._serving.prefilter
         if prefilter is None or len(probes) >= _MANY_PROBES or not len(probes):
             return self._exact.nearest(probes, k)
-        return self._ask(prefilter, probes, min(k, len(self)))
+        return self._ask(prefilter, probes, min(k, len(self)), prefilter.num_candidates)
 
     def prepare(self) -> bool:
         """Make the codes now and wait for them; tell whether they are in use."""
@@ -138,10 +138,10 @@ class PqSearcher:
             self._take_over()
         return self.is_prefiltering
 
-    def _ask(self, prefilter: Prefilter, probes: np.ndarray, k: int) -> Neighbors:
+    def _ask(self, prefilter: Prefilter, probes: np.ndarray, k: int, count: int) -> Neighbors:
         """Settle more and more candidates until none of the others could be the closest."""
         depth = max(prefilter.num_first, 8 * k)
-        count = max(prefilter.num_candidates, depth)
+        count = max(count, depth)
         if count > len(self) // 4:
             return self._exact.nearest(probes, k)
         positions, measures = prefilter.codes.search(probes, count)
@@ -157,7 +157,13 @@ class PqSearcher:
             left = left[~prefilter.is_sure(spread[left], last, near.distances[:, 0])]
             depth = min(4 * depth, count) if depth < count else count + 1
         if len(left):
-            near = self._exact.nearest(probes[left], k)
+            more = 4 * count
+            is_worth_it = more <= prefilter.most_candidates
+            near = (
+                self._ask(prefilter, probes[left], k, more)
+                if is_worth_it
+                else self._exact.nearest(probes[left], k)
+            )
             found.ids[left], found.distances[left] = near.ids, near.distances
         return found
 

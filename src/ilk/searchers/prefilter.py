@@ -55,6 +55,8 @@ class Prefilter:
     """Candidates that were enough for every probe of the check, several times over."""
     num_candidates: int
     """Candidates that leave few probes of the check in doubt."""
+    most_candidates: int
+    """More would take as long as an exact scan."""
     offset: float
     slope: float
     error: float
@@ -136,7 +138,7 @@ def _choose(
     most = measures.shape[1]
     first = count = min(max(_LEAST, least), most)
     while True:
-        found = Prefilter(codes, first, count, *line)
+        found = Prefilter(codes, first, count, most, *line)
         sure_share = found.is_sure(spread, measures[:, count - 1], closest).mean()
         if sure_share >= (_SURE_SHARE if count < most else _LEAST_SURE_SHARE):
             return found
