@@ -49,6 +49,28 @@ def test_without_distortion_training_inputs_are_plain_inputs() -> None:
     assert torch.equal(plain, trained)
 
 
+def test_classes_that_turn_alike_share_their_turn() -> None:
+    groups = torch.arange(40) // 20
+    ids = torch.arange(40).flip(0)
+    frames = _frames().repeat(10, 1, 1, 1)
+    seen = set()
+    for seed in range(8):
+        together = TrainingInputs(
+            COLOUR, make_augment("none"), rotations_as_classes=True, turned_alike=groups
+        )
+        inputs, classes = together(frames, ids, torch.Generator().manual_seed(seed))
+        assert torch.equal(classes // 4, ids)
+        turns = [set((classes % 4)[groups[ids] == group].tolist()) for group in (0, 1)]
+        assert [len(turn) for turn in turns] == [1, 1]
+        first = normalize_frames(frames[:1], COLOUR)[0]
+        assert torch.equal(inputs[0], torch.rot90(first, int(classes[0]) % 4, (1, 2)))
+        seen.add(tuple(turn.pop() for turn in turns))
+    assert len(seen) > 4
+    alone = TrainingInputs(COLOUR, make_augment("none"), rotations_as_classes=True)
+    _, classes = alone(frames, ids, _generator())
+    assert len(set((classes % 4)[groups[ids] == 0].tolist())) > 1
+
+
 def test_each_rotation_is_a_class_of_its_own() -> None:
     prepare = TrainingInputs(COLOUR, make_augment("none"), rotations_as_classes=True)
     ids = torch.tensor([7, 7, 2, 2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import chain, pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from ilk.training.sampling import BalancedBatchSampler
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[np.ndarray, dict[str, int]]:
+def cases(draw: st.DrawFn) -> tuple[np.ndarray, dict[str, Any]]:
     sizes = draw(st.lists(st.integers(1, 9), min_size=2, max_size=8))
     ids = np.repeat(np.arange(len(sizes)) * 3 - 5, sizes)
     ids = np.random.default_rng(draw(st.integers(0, 99))).permutation(ids)
@@ -31,7 +32,7 @@ def cases(draw: st.DrawFn) -> tuple[np.ndarray, dict[str, int]]:
 
 @settings(deadline=None)
 @given(cases())
-def test_every_batch_has_p_classes_of_k_items(case: tuple[np.ndarray, dict[str, int]]) -> None:
+def test_every_batch_has_p_classes_of_k_items(case: tuple[np.ndarray, dict[str, Any]]) -> None:
     ids, options = case
     batches = list(BalancedBatchSampler(ids, **options))
     assert len(batches) == options["num_batches"]
@@ -44,7 +45,7 @@ def test_every_batch_has_p_classes_of_k_items(case: tuple[np.ndarray, dict[str, 
 @settings(deadline=None)
 @given(cases())
 def test_items_repeat_in_a_batch_only_where_the_class_is_too_small(
-    case: tuple[np.ndarray, dict[str, int]],
+    case: tuple[np.ndarray, dict[str, Any]],
 ) -> None:
     ids, options = case
     sizes, k = Counter(ids.tolist()), options["items_per_class"]
@@ -57,7 +58,7 @@ def test_items_repeat_in_a_batch_only_where_the_class_is_too_small(
 
 @settings(deadline=None)
 @given(cases())
-def test_classes_and_items_take_turns(case: tuple[np.ndarray, dict[str, int]]) -> None:
+def test_classes_and_items_take_turns(case: tuple[np.ndarray, dict[str, Any]]) -> None:
     ids, options = case
     drawn = Counter(chain.from_iterable(BalancedBatchSampler(ids, **options)))
     turns = {c: sum(drawn[int(i)] for i in np.flatnonzero(ids == c)) for c in np.unique(ids)}
@@ -126,7 +127,7 @@ def test_global_random_state_is_neither_read_nor_moved() -> None:
 @settings(deadline=None)
 @given(cases(), st.integers(0, 12), st.integers(0, 3))
 def test_resuming_goes_on_exactly(
-    case: tuple[np.ndarray, dict[str, int]], done: int, epoch: int
+    case: tuple[np.ndarray, dict[str, Any]], done: int, epoch: int
 ) -> None:
     ids, options = case
     done = min(done, options["num_batches"])
@@ -147,7 +148,12 @@ def test_resuming_goes_on_exactly(
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])
 def test_ranks_share_the_batch_of_one_process(world_size: int) -> None:
     ids = np.repeat(np.arange(15), 5)
-    options = {"classes_per_batch": 12, "items_per_class": 2, "num_batches": 7, "seed": 3}
+    options: dict[str, Any] = {
+        "classes_per_batch": 12,
+        "items_per_class": 2,
+        "num_batches": 7,
+        "seed": 3,
+    }
     alone = BalancedBatchSampler(ids, **options)
     ranks = [
         BalancedBatchSampler(ids, **options, rank=rank, world_size=world_size)
@@ -167,7 +173,7 @@ def test_ranks_share_the_batch_of_one_process(world_size: int) -> None:
 
 def test_state_is_the_same_on_every_rank_and_for_every_world_size() -> None:
     ids = np.repeat(np.arange(6), 4)
-    options = {"classes_per_batch": 4, "items_per_class": 2, "num_batches": 5}
+    options: dict[str, Any] = {"classes_per_batch": 4, "items_per_class": 2, "num_batches": 5}
     second_of_two = BalancedBatchSampler(ids, **options, rank=1, world_size=2)
     alone = BalancedBatchSampler(ids, **options)
     second_of_two.set_epoch(2)
@@ -193,6 +199,47 @@ def test_a_state_of_other_data_or_settings_is_refused() -> None:
         sampler.state_dict(num_batches_done=4)
 
 
+_PARENTS = np.repeat(np.arange(10), 16)
+_FAMILIES = np.repeat(np.arange(160), 3)
+
+
+def _siblings_per_batch(**options: Any) -> float:
+    """Return of how many classes of a batch a class is a sibling, itself included, on average."""
+    sampler = BalancedBatchSampler(
+        _FAMILIES, classes_per_batch=32, items_per_class=2, num_batches=50, **options
+    )
+    shared = []
+    for batch in sampler:
+        sizes = Counter(_PARENTS[np.unique(_FAMILIES[batch])].tolist())
+        shared.append(sum(size**2 for size in sizes.values()) / 32)
+    return float(np.mean(shared))
+
+
+def test_classes_of_one_parent_share_batches() -> None:
+    mixed = _siblings_per_batch(parents=_PARENTS)
+    assert mixed == _siblings_per_batch()  # 1 + 31 * 15 / 159 = 3.9
+    assert 3 < mixed < 5
+    assert 6 < _siblings_per_batch(parents=_PARENTS, classes_per_parent=8) < 10
+    assert 10 < _siblings_per_batch(parents=_PARENTS, classes_per_parent=16) <= 16
+
+
+def test_classes_of_one_parent_take_turns_with_the_others() -> None:
+    sampler = BalancedBatchSampler(
+        _FAMILIES,
+        classes_per_batch=32,
+        items_per_class=2,
+        num_batches=50,
+        parents=_PARENTS,
+        classes_per_parent=16,
+    )
+    turns = Counter(_FAMILIES[list(chain.from_iterable(sampler))].tolist())
+    assert set(turns.values()) == {20}
+    batches = list(sampler)
+    assert batches == list(sampler)
+    assert all(len(np.unique(_FAMILIES[batch])) == 32 for batch in batches)
+    assert len({frozenset(_PARENTS[_FAMILIES[batch]].tolist()) for batch in batches}) > 20
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -201,6 +248,8 @@ def test_a_state_of_other_data_or_settings_is_refused() -> None:
         ({"items_per_class": 0}, "must be at least 1, got 0"),
         ({"num_batches": 0}, "must be at least 1, got 2 and 0"),
         ({"rank": 2, "world_size": 2}, "rank must be from 0 to world_size - 1, got 2 of 2"),
+        ({"classes_per_parent": 0}, "classes_per_parent of at least 1, got .* and 0"),
+        ({"parents": np.zeros(5, int)}, r"a parent for each of 6 classes .* shape \(5,\)"),
         ({"world_size": 3}, "cannot be shared equally by 3 processes"),
         ({"class_ids": np.zeros(5, int)}, "at least 2 classes to learn from, the data has 1"),
         ({"class_ids": np.zeros(5)}, "must be .N,. integers"),

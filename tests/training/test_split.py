@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ilk.errors import DataError
 from ilk.items import Item, Items
-from ilk.training.split import split_items
+from ilk.training.split import class_parents, split_items
 
 _PIXEL = np.zeros((1, 1), np.uint8)
 
@@ -106,3 +106,14 @@ def test_too_few_classes_say_what_is_needed(sizes: list[int]) -> None:
     items = replace(_of_sizes(sizes), origin="here")
     with pytest.raises(DataError, match=r"at least two classes with two items each.*here has"):
         split_items(items, fraction=0.5, by="class", seed=0)
+
+
+def test_parents_of_classes_are_in_the_order_of_the_class_ids() -> None:
+    labels = ["b/x", "a/y/1", "plain", "b/z", "a/y/2", "a/x"]
+    items = _items([(label, None) for label in labels])
+    parents = class_parents(items)
+    assert parents.shape == (len(items.classes),)
+    by_label = dict(zip(items.classes, parents.tolist(), strict=True))
+    assert by_label["a/y/1"] == by_label["a/y/2"] != by_label["a/x"]
+    assert by_label["b/x"] == by_label["b/z"] != by_label["plain"]
+    assert len(set(by_label.values())) == 4

@@ -89,6 +89,9 @@ class Batch:
 
     classes: int | Auto = "auto"
     items_per_class: int | Auto = "auto"
+    classes_per_parent: int = 1
+    """About how many classes of one parent, such as `Greek/...`, come together, so that a batch
+    holds classes that are easily confused; 1 mixes all. Quarter turns are then drawn by parent."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from ilk.training.module import Phases, TrainingModule
 from ilk.training.optimizer import parameter_groups
 from ilk.training.plan import Plan
 from ilk.training.schedule import CosineSchedule
+from ilk.training.split import class_parents
 
 __all__ = ["items_hash", "load_parts", "make_data", "make_module"]
 
@@ -83,7 +84,12 @@ def make_module(plan: Plan, training: Contents, validation: Contents) -> Trainin
     plain = PlainInputs(Preprocess(modality="array") if is_head else encoder.preprocess)
     prepares_pictures = not is_head and encoder.preprocess.modality == "image"
     distorting = TrainingInputs(
-        encoder.preprocess, plan.augment, rotations_as_classes=run.augment.rotations_as_classes
+        encoder.preprocess,
+        plan.augment,
+        rotations_as_classes=run.augment.rotations_as_classes,
+        turned_alike=torch.from_numpy(class_parents(training.items))
+        if run.batch.classes_per_parent > 1
+        else None,
     )
     rates = run.optimizer
     parts: list[tuple[str, torch.nn.Module, Any]] = [
@@ -129,6 +135,7 @@ def make_data(
         validation,
         classes_per_batch=int(run.batch.classes),
         items_per_class=int(run.batch.items_per_class),
+        classes_per_parent=run.batch.classes_per_parent,
         num_steps=int(run.schedule.steps),
         validate_every=int(run.schedule.validate_every),
         seed=run.seed,

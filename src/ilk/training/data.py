@@ -11,6 +11,7 @@ from torch import Tensor
 from ilk.training.batches import Rounds, in_order
 from ilk.training.loading import Contents
 from ilk.training.sampling import BalancedBatchSampler
+from ilk.training.split import class_parents
 
 __all__ = ["TrainingData"]
 
@@ -26,6 +27,7 @@ class TrainingData(LightningDataModule):
         validation: Contents to choose the best weights by.
         classes_per_batch: P of the batch of all processes together.
         items_per_class: K.
+        classes_per_parent: About how many classes of one parent come together.
         num_steps: Of the whole run.
         validate_every: In steps.
         seed: Of the batches.
@@ -39,6 +41,7 @@ class TrainingData(LightningDataModule):
         *,
         classes_per_batch: int,
         items_per_class: int,
+        classes_per_parent: int = 1,
         num_steps: int,
         validate_every: int,
         seed: int,
@@ -51,6 +54,7 @@ class TrainingData(LightningDataModule):
         self._sampling = {
             "classes_per_batch": classes_per_batch,
             "items_per_class": items_per_class,
+            "classes_per_parent": classes_per_parent,
             "seed": seed,
         }
         self._rounds = {"num_steps": num_steps, "validate_every": validate_every}
@@ -59,7 +63,10 @@ class TrainingData(LightningDataModule):
     def train_dataloader(self) -> Iterable[tuple[Tensor, Tensor]]:
         """Return the batches of this process from the current step on, round by round."""
         sampler = BalancedBatchSampler(
-            self.training.items.class_ids, **self._sampling, **self._processes()
+            self.training.items.class_ids,
+            parents=class_parents(self.training.items),
+            **self._sampling,
+            **self._processes(),
         )
         rounds = Rounds(sampler, current_step=self._current_step, **self._rounds)
         return self.training.batches(rounds)

@@ -109,7 +109,8 @@ def random_turns(class_ids: Tensor, generator: torch.Generator) -> Tensor:
     """Draw how many quarter turns each class of a batch is rotated by, (N,) int64 in 0..3.
 
     Items of one class get the same turn, so a batch keeps its P classes of K items, and no
-    character meets its own rotation, which may look the same.
+    character meets its own rotation, which may look the same. Numbers of groups of classes in
+    place of class ids turn each group as one.
     """
     classes, position = np.unique(class_ids.cpu().numpy(), return_inverse=True)
     turns = torch.randint(4, (len(classes),), generator=generator)

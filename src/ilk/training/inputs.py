@@ -59,14 +59,27 @@ class TrainingInputs:
     """Distorts, perhaps rotates, and normalizes.
 
     Mixed precision is off inside: sampling positions in bfloat16 would move pixels about.
+
+    Args:
+        preprocess: Has the mean and the standard deviation.
+        augment: Distorts.
+        rotations_as_classes: Whether classes are rotated by quarter turns into other classes.
+        turned_alike: A number per class, (C,): in a batch, classes of the same number get the
+            same turn. None draws each class's turn by itself.
     """
 
     def __init__(
-        self, preprocess: Preprocess, augment: Augment, *, rotations_as_classes: bool = False
+        self,
+        preprocess: Preprocess,
+        augment: Augment,
+        *,
+        rotations_as_classes: bool = False,
+        turned_alike: Tensor | None = None,
     ) -> None:
         self._preprocess = preprocess
         self._augment = augment
         self._rotates = rotations_as_classes
+        self._turned_alike = turned_alike
 
     def __call__(
         self, contents: Tensor, class_ids: Tensor, generator: torch.Generator
@@ -74,7 +87,12 @@ class TrainingInputs:
         """Return distorted, normalized inputs and their classes."""
         with torch.autocast(contents.device.type, enabled=False):
             if self._rotates:
-                turns = random_turns(class_ids, generator)
+                turns = random_turns(self._turned_together(class_ids), generator)
                 contents, class_ids = rotate_classes(contents, class_ids, turns)
             frames = self._augment(contents, generator)
             return normalize_frames(frames, self._preprocess), class_ids
+
+    def _turned_together(self, class_ids: Tensor) -> Tensor:
+        if self._turned_alike is None:
+            return class_ids
+        return self._turned_alike[class_ids.cpu()].to(class_ids.device)

@@ -6,7 +6,8 @@ Shapes: N items, P classes per batch, K items per class.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from typing import Any, final
 
@@ -33,6 +34,8 @@ class BalancedBatchSampler(Sampler[list[int]]):
       classes where `world_size` divides P), equally many items and equally many batches. Together
       they are the batch that one process would draw, so a run can be resumed on another number of
       processes.
+    - Given the parents of the classes, about `classes_per_parent` of one parent come one after
+      another, and so share a batch: siblings are hard to tell apart. Turns stay as equal.
 
     Hand it to a data loader as `batch_sampler=`, and keep Lightning from wrapping it with
     `Trainer(use_distributed_sampler=False)`.
@@ -41,6 +44,10 @@ class BalancedBatchSampler(Sampler[list[int]]):
         class_ids: The class of each item, shape (N,), any integers.
         classes_per_batch: P of the global batch, at least 2 and at most the number of classes.
         items_per_class: K, at least 1; losses over pairs need 2.
+        parents: The parent of each class, in ascending order of the class ids, any integers; None
+            is one parent for all.
+        classes_per_parent: About how many classes of a parent come together, at least 1, which
+            mixes all classes.
         num_batches: Batches per epoch; None is as many as it takes to draw N items, rounded up.
         seed: Another seed, another order.
         rank: This process, from 0.
@@ -62,6 +69,8 @@ class BalancedBatchSampler(Sampler[list[int]]):
         *,
         classes_per_batch: int,
         items_per_class: int,
+        parents: np.ndarray | None = None,
+        classes_per_parent: int = 1,
         num_batches: int | None = None,
         seed: int = 0,
         rank: int = 0,
@@ -76,6 +85,8 @@ class BalancedBatchSampler(Sampler[list[int]]):
         order = np.argsort(ids, kind="stable")
         starts = np.flatnonzero(np.diff(ids[order])) + 1
         self._members = np.split(order, starts)
+        self._siblings = _siblings(parents, len(self._members), classes_per_parent)
+        self._classes_per_parent = classes_per_parent
         self._batch = (classes_per_batch, items_per_class)
         self._num_batches = num_batches or -(-len(ids) // (classes_per_batch * items_per_class))
         self._seed = seed
@@ -141,6 +152,7 @@ class BalancedBatchSampler(Sampler[list[int]]):
         return {
             "classes_per_batch": self._batch[0],
             "items_per_class": self._batch[1],
+            "classes_per_parent": self._classes_per_parent,
             "num_batches": self._num_batches,
             "seed": self._seed,
             "data": self._data_hash,
@@ -155,19 +167,29 @@ class BalancedBatchSampler(Sampler[list[int]]):
     def _global_batches(self, epoch: int) -> Iterator[np.ndarray]:
         rng = np.random.default_rng([self._seed, epoch])
         num_classes, num_items = self._batch
-        classes = _Deck(np.arange(len(self._members)), rng)
+        classes = self._class_deck(rng)
         items = [_Deck(members, rng) for members in self._members]
         for _ in range(self._num_batches):
             yield np.concatenate([items[c].draw(num_items) for c in classes.draw(num_classes)])
+
+    def _class_deck(self, rng: np.random.Generator) -> _Deck:
+        length = self._classes_per_parent
+        shuffle = None if length == 1 else partial(_in_runs, self._siblings, length, rng)
+        return _Deck(np.arange(len(self._members)), rng, shuffle)
 
 
 @final
 class _Deck:
     """Cards drawn without replacement, shuffled again whenever none is left."""
 
-    def __init__(self, cards: np.ndarray, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        cards: np.ndarray,
+        rng: np.random.Generator,
+        shuffle: Callable[[], np.ndarray] | None = None,
+    ) -> None:
         self._cards = cards
-        self._rng = rng
+        self._shuffle = shuffle or partial(rng.permutation, cards)
         self._left = cards[:0]
 
     def draw(self, count: int) -> np.ndarray:
@@ -176,16 +198,38 @@ class _Deck:
         A hand larger than the deck has whole decks first, so that no card comes twice more often
         than another.
         """
-        hand = [self._rng.permutation(self._cards) for _ in range(count // len(self._cards))]
+        hand = [self._shuffle() for _ in range(count // len(self._cards))]
         rest = count % len(self._cards)
         last, self._left = self._left[:rest], self._left[rest:]
         if len(last) < rest:
-            fresh = self._rng.permutation(self._cards)
+            fresh = self._shuffle()
             in_hand = np.isin(fresh, last)
             fresh = np.concatenate([fresh[~in_hand], fresh[in_hand]])
             missing = rest - len(last)
             last, self._left = np.concatenate([last, fresh[:missing]]), fresh[missing:]
         return np.concatenate([*hand, last])
+
+
+def _siblings(
+    parents: np.ndarray | None, num_classes: int, classes_per_parent: int
+) -> list[np.ndarray]:
+    """Return the classes of each parent, as positions among the classes."""
+    of_class = np.zeros(num_classes, np.int64) if parents is None else np.asarray(parents)
+    if of_class.shape != (num_classes,) or classes_per_parent < 1:
+        raise InvalidInput(
+            f"expected a parent for each of {num_classes} classes and classes_per_parent of at "
+            f"least 1, got parents of shape {of_class.shape} and {classes_per_parent}"
+        )
+    return [np.flatnonzero(of_class == parent) for parent in np.unique(of_class)]
+
+
+def _in_runs(siblings: list[np.ndarray], length: int, rng: np.random.Generator) -> np.ndarray:
+    """Shuffle all classes, but leave about `length` of one parent beside each other."""
+    runs: list[np.ndarray] = []
+    for classes in siblings:
+        num_runs = max(1, round(len(classes) / length))
+        runs += np.array_split(rng.permutation(classes), num_runs)
+    return np.concatenate([runs[i] for i in rng.permutation(len(runs))])
 
 
 def _check_settings(

@@ -13,7 +13,7 @@ import numpy as np
 from ilk.errors import DataError
 from ilk.items import Items
 
-__all__ = ["Split", "split_items"]
+__all__ = ["Split", "class_parents", "split_items"]
 
 _TRAINING = (None, "", "train", "training")
 _VALIDATION = ("validation", "valid", "val")
@@ -72,6 +72,23 @@ def split_items(
         if len(_paired(part)) < 2:
             raise DataError(_too_few(items, name))
     return Split(training, validation, num_left_out)
+
+
+def class_parents(items: Items) -> np.ndarray:
+    """Return the parent of each class as a number, (C,) int64: classes of equal numbers share one.
+
+    The parent of a class is its label up to the last "/".
+
+    Example:
+        >>> from ilk.items import Item
+        >>> pixel = np.zeros((1, 1), np.uint8)
+        >>> labels = ("Greek/a", "Greek/b", "Latin/a")
+        >>> items = Items(tuple(Item(pixel, label, label) for label in labels), origin="here")
+        >>> class_parents(items).tolist()
+        [0, 0, 1]
+    """
+    names = [label.rpartition("/")[0] for label in items.classes]
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
 def _paired(items: Items) -> list[str]:
