@@ -20,12 +20,15 @@ __all__ = ["erase"]
 def erase(access: Access, label: str | None, exemplar_ids: Sequence[int]) -> Erased:
     """Erase a class, or exemplars, in every generation of a gallery; return the receipt.
 
-    The snapshots go too: they are only caches.
+    The snapshots go first: they are only caches, and none may outlast an erasure that is cut short.
+    The generations that are not in use follow, also in what an earlier erasure did not get to.
 
     Raises:
         NoSuchClass: The gallery never had a class of that label.
         InvalidInput: Nothing was named, or an exemplar never was.
     """
+    discard_later(access.location)
+    _follow(access)
     with access.reading() as reader:
         class_ids = _classes(reader, label) if label is not None else []
         known = {row.id for row in reader.exemplars(ids=exemplar_ids, is_live=None)}
@@ -33,38 +36,36 @@ def erase(access: Access, label: str | None, exemplar_ids: Sequence[int]) -> Era
     if missing or not (class_ids or exemplar_ids):
         what = f"and {missing[0]} never was one" if missing else "and nothing was named"
         raise InvalidInput(f"expected a label or ids of exemplars to erase, {what}")
-    discard_later(access.location)
-    store, number = access.store, access.generation.number
-    with store.reading() as reader:
-        classes, contents = _held(reader)
-    receipt = store.erase(class_ids=class_ids, exemplar_ids=exemplar_ids, actor=access.actor)
-    with store.reading() as reader:
-        classes_left, contents_left = _held(reader)
-    for generation in access.location.generations():
-        if generation.number != number:
-            _erase_in(generation, classes - classes_left, contents - contents_left, access.actor)
-        remove_snapshot(generation.snapshot)
-    return receipt
+    try:
+        return access.store.erase(
+            class_ids=class_ids, exemplar_ids=exemplar_ids, actor=access.actor
+        )
+    finally:
+        _follow(access)
 
 
-def _held(reader: Reader) -> tuple[set[int], set[str]]:
-    """Return the ids of all classes and the contents of all exemplars, those taken out included."""
-    classes = {row.id for row in reader.classes(is_live=None)}
-    return classes, {row.content_hash for row in reader.exemplars(is_live=None)}
-
-
-def _erase_in(generation: Generation, class_ids: set[int], contents: set[str], actor: str) -> None:
-    """Erase in a generation that is not in use what was erased in the one that is.
+def _follow(access: Access) -> None:
+    """Delete the snapshots, and what was erased in the generation in use from the others.
 
     Classes have the same ids there; an exemplar may have come there on another way.
     """
+    with access.reading() as current:
+        classes = {row.id for row in current.classes(is_live=None)}
+        for generation in access.location.generations():
+            remove_snapshot(generation.snapshot)
+            if generation.number != access.generation.number:
+                _erase_in(generation, current, classes, access.actor)
+
+
+def _erase_in(generation: Generation, current: Reader, classes: set[int], actor: str) -> None:
     with closing(open_store(generation)) as store:
         with store.reading() as reader:
-            classes = sorted(class_ids & {row.id for row in reader.classes(is_live=None)})
+            gone = sorted({row.id for row in reader.classes(is_live=None)} - classes)
             rows = reader.exemplars(is_live=None)
-        exemplars = [row.id for row in rows if row.content_hash in contents]
-        if classes or exemplars:
-            store.erase(class_ids=classes, exemplar_ids=exemplars, actor=actor)
+        closed = current.suppressed({row.content_hash for row in rows})
+        exemplars = [row.id for row in rows if row.content_hash in closed]
+        if gone or exemplars:
+            store.erase(class_ids=gone, exemplar_ids=exemplars, actor=actor)
 
 
 def _classes(reader: Reader, label: str) -> list[int]:
