@@ -144,6 +144,14 @@ class Machine(RuleBasedStateMachine):
     def dismiss(self, table: Any, numbers: list[int]) -> None:
         self.both(lambda writer: writer.update(table, numbers, "is_live", False))
 
+    @rule(numbers=IDS, value=st.none() | st.floats(0, 9))
+    def measure(self, numbers: list[int], value: float | None) -> None:
+        def act(writer: Writer) -> None:
+            ids = [row.id for row in writer.unknowns() if row.id in numbers]
+            writer.update("unknown", ids, "distance", value)
+
+        self.both(act)
+
     @rule(key=st.sampled_from(["a", "b"]), value=VALUES)
     def set(self, key: str, value: Any) -> None:
         self.both(lambda writer: writer.set(key, value))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,7 +28,7 @@ _COLUMNS = {
     "class": ("is_live", "label"),
     "exemplar": ("is_live", "class_id", "role", "name", "metadata", "expires"),
     "stranger": ("is_live",),
-    "unknown": ("is_live",),
+    "unknown": ("is_live", "distance"),
 }
 """What the log keeps; fields of a new row only as far as it is live."""
 
@@ -146,7 +147,9 @@ def _effects(before: Tables, after: Tables) -> tuple[Effect, ...]:
         for i, row in after.rows[table].items():
             old = before.rows[table].get(i, row | {"is_live": False})
             found += [
-                (table, c, old[c], row[c], i) for c in columns if repr(old[c]) != repr(row[c])
+                (table, c, _plain(old[c]), _plain(row[c]), i)
+                for c in columns
+                if repr(old[c]) != repr(row[c])
             ]
     groups: dict[str, tuple[Any, list[int]]] = {}
     for *head, i in found:
@@ -158,6 +161,11 @@ def _effects(before: Tables, after: Tables) -> tuple[Effect, ...]:
     keys = dict.fromkeys([*before.settings, *after.settings])
     pairs = [(key, before.settings.get(key), after.settings.get(key)) for key in keys]
     return (*effects, *(Effect("setting", k, old, new) for k, old, new in pairs if old != new))
+
+
+def _plain(value: Any) -> Any:
+    """Return None for an infinite distance: the log is JSON, which has no infinity."""
+    return None if value == math.inf else value
 
 
 def _add_rows_of_classes(exemplars: dict[int, dict[str, Any]], gone: dict[str, set[int]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, final
 
@@ -72,6 +73,8 @@ class MemoryWriter(MemoryReader):
             raise InvalidInput(f"expected ids of table {table}, not all of {sorted(wanted)} are")
         if (table, field) == ("class", "label"):
             self._check_label(value)
+        if field == "distance" and value is None:
+            value = math.inf
         for i in wanted:
             if repr(rows[i][field]) != repr(value):
                 rows[i][field] = value

@@ -179,6 +179,8 @@ class Play:
         def act(writer: Writer) -> Any:
             found = writer.add_unknowns(unknowns), writer.add_strangers(strangers)
             writer.update("unknown", [u.id for u in writer.unknowns([dismissed])], "is_live", False)
+            last = [u.id for u in writer.unknowns() if u.id not in found[0]][-1:]
+            writer.update("unknown", last, "distance", None if dismissed % 2 else 0.25)
             return found
 
         return act

@@ -16,6 +16,8 @@ from ilk.stores.sqlite.ranges import Ranges, expand, join_ranges, to_ranges
 
 __all__ = ["Effects", "from_text", "to_json", "to_text"]
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)
+
 _ABOUT_SETTINGS = ("class", "stranger", "setting")
 """Tables whose change concerns whoever keeps labels, strangers or settings in memory."""
 
@@ -75,7 +77,7 @@ def from_text(text: str) -> tuple[Effect, ...]:
 
 def to_json(value: Any) -> str:
     """Return compact JSON; numbers that JSON cannot hold are a ValueError."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def _net(events: list[Effect]) -> list[Effect]:
@@ -83,6 +85,8 @@ def _net(events: list[Effect]) -> list[Effect]:
         first, last = events[0], events[-1]
         net = Effect(first.table, first.field, first.before, last.after)
         return [net] if not _equal(net.before, net.after) else []
+    if len(events) == 1:
+        return events
     if _overlap([event.rows for event in events]):
         return _net_by_row(events)
     joined: dict[str, tuple[Effect, list[tuple[int, int]]]] = {}
@@ -111,8 +115,6 @@ def _net_by_row(events: list[Effect]) -> list[Effect]:
 
 
 def _overlap(rows: list[Ranges]) -> bool:
-    if len(rows) == 1:
-        return False
     ranges = sorted(one for some in rows for one in some)
     return any(later[0] <= earlier[1] for earlier, later in pairwise(ranges))
 

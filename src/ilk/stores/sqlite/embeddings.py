@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from ilk.errors import InvalidInput
 __all__ = ["checked"]
 
 _FLOAT32 = np.dtype("<f4")
-_BLOCK = 1024
+_KIND = attrgetter("dtype", "shape", "strides")
+_BLOCK = 256
 
 
 def checked(embeddings: Sequence[np.ndarray], size: int) -> Sequence[np.ndarray]:
@@ -20,16 +22,23 @@ def checked(embeddings: Sequence[np.ndarray], size: int) -> Sequence[np.ndarray]
     Raises:
         InvalidInput: One is not (D,) float32, or not finite.
     """
-    shape = (size,)
-    for at, one in enumerate(embeddings):
-        if type(one) is not np.ndarray or one.dtype != _FLOAT32 or one.shape != shape:
-            got = f"{one.dtype} {one.shape}" if isinstance(one, np.ndarray) else type(one).__name__
-            raise InvalidInput(f"expected embeddings of float32 {shape}, got {got} in row {at}")
+    kinds = set(map(_KIND, embeddings)) if _are_arrays(embeddings) else {None}
+    if kinds - {(_FLOAT32, (size,), (_FLOAT32.itemsize,))}:
+        embeddings = [_contiguous(one, size, at) for at, one in enumerate(embeddings)]
     for start in range(0, len(embeddings), _BLOCK):
-        block = np.array(embeddings[start : start + _BLOCK])
+        block = np.concatenate(embeddings[start : start + _BLOCK])
         if not np.isfinite(block).all():
-            at = start + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
+            at = start + int(np.flatnonzero(~np.isfinite(block))[0]) // size
             raise InvalidInput(f"expected finite embeddings, row {at} is not; leave it out")
-    if all(one.flags.c_contiguous for one in embeddings):
-        return embeddings
-    return [np.ascontiguousarray(one) for one in embeddings]
+    return embeddings
+
+
+def _are_arrays(embeddings: Sequence[np.ndarray]) -> bool:
+    return set(map(type, embeddings)) <= {np.ndarray}
+
+
+def _contiguous(one: np.ndarray, size: int, at: int) -> np.ndarray:
+    if not isinstance(one, np.ndarray) or one.dtype != _FLOAT32 or one.shape != (size,):
+        got = f"{one.dtype} {one.shape}" if isinstance(one, np.ndarray) else type(one).__name__
+        raise InvalidInput(f"expected embeddings of float32 {(size,)}, got {got} in row {at}")
+    return np.ascontiguousarray(one)

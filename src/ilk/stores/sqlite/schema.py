@@ -32,7 +32,7 @@ create table internal(key text primary key, value blob not null) strict, without
 create table setting(key text primary key, value text not null) strict, without rowid;
 create table class(
     id integer primary key,
-    is_live integer not null check(is_live in (0, 1)),
+    is_live integer not null check(is_live between 0 and 1),
     added integer not null,
     touched integer not null,
     label text not null
@@ -41,8 +41,8 @@ create unique index class_label on class(label) where is_live = 1;
 create table exemplar(
     id integer primary key,
     class_id integer references class(id),
-    role integer not null check(role in (0, 1, 2)),
-    is_live integer not null check(is_live in (0, 1)),
+    role integer not null check(role between 0 and 2),
+    is_live integer not null check(is_live between 0 and 1),
     added integer not null,
     touched integer not null,
     content_hash text not null,
@@ -61,7 +61,7 @@ create table crop(
 ) strict;
 create table stranger(
     id integer primary key,
-    is_live integer not null check(is_live in (0, 1)),
+    is_live integer not null check(is_live between 0 and 1),
     added integer not null,
     touched integer not null,
     content_hash text not null,
@@ -70,7 +70,7 @@ create table stranger(
 ) strict;
 create table unknown(
     id integer primary key,
-    is_live integer not null check(is_live in (0, 1)),
+    is_live integer not null check(is_live between 0 and 1),
     added integer not null,
     touched integer not null,
     content_hash text not null,
@@ -87,8 +87,8 @@ create table change(
     action text not null,
     call text not null,
     undoes integer,
-    is_erased integer not null check(is_erased in (0, 1)),
-    is_about_settings integer not null check(is_about_settings in (0, 1)),
+    is_erased integer not null check(is_erased between 0 and 1),
+    is_about_settings integer not null check(is_about_settings between 0 and 1),
     last_class integer not null,
     last_exemplar integer not null,
     last_stranger integer not null,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Any, final
 
@@ -72,18 +72,14 @@ class SqliteWriter(SqliteReader):
         if not "".join([*hashes, *names]).isascii():
             hashes = [text_of(content_hash, "content hash") for content_hash in hashes]
             names = [text_of(name, "name", is_strict=False) for name in names]
-        metadata = [_metadata_text(row.metadata) for row in rows]
+        metadata, expires, seldom = _seldom_columns(rows)
         ids = self._new_ids("exemplar", len(rows))
         # zip and repeat keep Python out of the loop over rows
-        change = repeat(self.change_id)
-        self._insert(
-            "exemplar",
-            zip(
-                *(ids, repeat(class_id), repeat(ROLES.index(role)), repeat(1), change, change),
-                *(hashes, names, metadata, [row.expires for row in rows], embeddings),
-                strict=False,
-            ),
-            num_columns=11,
+        always = (ids, repeat(class_id), repeat(self.change_id), repeat(self.change_id))
+        self._write_many(
+            f"insert into exemplar values(?, ?, {ROLES.index(role)}, 1, ?, ?, ?, ?, {metadata}, "
+            f"{expires}, ?)",
+            zip(*always, hashes, names, *seldom, embeddings, strict=False),
         )
         crops = [(i, row.crop) for i, row in zip(ids, rows, strict=True) if row.crop is not None]
         if crops:
@@ -251,5 +247,15 @@ def append_change(
     )
 
 
-def _metadata_text(metadata: Mapping[str, Any]) -> str:
-    return column_of("exemplar", "metadata").encode(metadata) if metadata else "{}"
+def _seldom_columns(rows: Sequence[NewExemplar]) -> tuple[str, str, list[list[Any]]]:
+    """Return what stands for metadata and expiry in the statement, and the values where any has."""
+    metadata, expires = "'{}'", "null"
+    values: list[list[Any]] = []
+    if any(row.metadata for row in rows):
+        encode = column_of("exemplar", "metadata").encode
+        metadata = "?"
+        values.append([encode(row.metadata) for row in rows])
+    if any(row.expires is not None for row in rows):
+        expires = "?"
+        values.append([row.expires for row in rows])
+    return metadata, expires, values
