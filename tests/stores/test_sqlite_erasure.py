@@ -77,6 +77,23 @@ def test_no_byte_is_left(store: SqliteStore, rows: MakeRows, read_files: ReadByt
     assert (receipt.num_strangers, receipt.num_changes, receipt.change_id) == (1, 3, 6)
 
 
+def test_the_file_is_rewritten(
+    store: SqliteStore, rows: MakeRows, read_files: ReadBytes, path: Path
+) -> None:
+    """So that what SQLite itself did not overwrite is gone too, and the room is given back."""
+    new = rows(60)
+    enroll(store, "gone-label", new)
+    store.close()
+    size = path.stat().st_size
+    store = SqliteStore.open(path)
+    with store._writer.use() as connection:
+        connection.run("pragma secure_delete=off")
+    store.erase(class_ids=[1])
+    assert [word for word in traces("gone-label", new) if word in read_files()] == []
+    store.close()
+    assert path.stat().st_size < size / 2
+
+
 def test_what_stays_after_an_erasure(store: SqliteStore, path: Path, rows: MakeRows) -> None:
     new = rows(6)
     first, second = enroll(store, "first", new[:3]), enroll(store, "second", new[3:])
@@ -165,6 +182,7 @@ def test_erasing_nothing_that_is_there(store: SqliteStore, rows: MakeRows) -> No
         store.erase(class_ids=[1], exemplar_ids=[2, 3])
     with store.reading() as reader:
         assert (reader.sequence(), len(reader.exemplars())) == (1, 2)
+    assert store.erase(class_ids=[1], exemplar_ids=[2]).num_exemplars == 2
 
 
 def test_a_reader_of_an_old_state_delays_the_rewriting(
