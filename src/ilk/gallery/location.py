@@ -70,6 +70,7 @@ class Location:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self._current = str(self.folder / _CURRENT)
 
     def __str__(self) -> str:
         return str(self.folder)
@@ -112,7 +113,7 @@ class Location:
     def stamp(self) -> Any:
         """Return what differs whenever another generation was put in use; microseconds."""
         try:
-            stat = os.stat(self.folder / _CURRENT)
+            stat = os.stat(self._current)
         except OSError:
             return None
         return stat.st_mtime_ns, stat.st_ino
