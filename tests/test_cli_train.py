@@ -15,6 +15,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from ilk.artifact import Artifact
+
 TINY = [
     "encoder.options={width=4, size_pixels=16, embedding_size=8}",
     "batch.classes=4",
@@ -95,12 +97,12 @@ def test_it_prints_what_happens_and_what_comes_next(
 ) -> None:
     code, out, err = train(source, "--set", "schedule.steps=3")
     assert (code, err) == (0, "")
-    assert (tmp_path / "small-drawings.ilk" / "manifest.json").is_file()
+    artifact = Artifact.load(tmp_path / "small-drawings.ilk")
     for part in (
         "training on    24 items of 6 classes",
         "validation on  8 items of 2 classes, other classes",
         "step 3/3",
-        "wrote small-drawings.ilk, fingerprint ",
+        f"wrote small-drawings.ilk, fingerprint {artifact.encoder_fingerprint[:12]}",
         "validation MAP@R: ",
         "95 % interval",
         "next: ilk evaluate small-drawings.ilk ",

@@ -15,6 +15,7 @@ __all__ = [
     "actor_option",
     "exemplars_option",
     "gallery_argument",
+    "ids_argument",
     "json_option",
     "tell_change",
     "threads_option",
@@ -69,14 +70,21 @@ class _Ids(click.ParamType[Any]):
         return ids
 
 
+def _joined(
+    context: click.Context, parameter: click.Parameter, value: Iterable[list[int]]
+) -> list[int]:
+    return [i for ids in value for i in ids]
+
+
+def ids_argument(command: _Command) -> _Command:
+    """Add ID..., such as 7 or 3,5-8, as one list `ids`."""
+    return click.argument(
+        "ids", metavar="ID...", nargs=-1, required=True, type=_Ids(), callback=_joined
+    )(command)
+
+
 def exemplars_option(*, required: bool = False) -> Callable[[_Command], _Command]:
     """Add --exemplar ID, which may be given several times, as one list `exemplars`."""
-
-    def joined(
-        context: click.Context, parameter: click.Parameter, value: Iterable[list[int]]
-    ) -> list[int]:
-        return [i for ids in value for i in ids]
-
     return click.option(
         "--exemplar",
         "exemplars",
@@ -84,7 +92,7 @@ def exemplars_option(*, required: bool = False) -> Callable[[_Command], _Command
         required=required,
         type=_Ids(),
         metavar="ID...",
-        callback=joined,
+        callback=_joined,
         help="Ids, such as 7 or 3,5-8, as `ilk gallery show` lists them. Repeatable.",
     )
 

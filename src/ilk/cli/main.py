@@ -40,7 +40,7 @@ def ilk() -> None:
 
 
 def run() -> None:
-    """Run the command line: exit 0 done, 1 an ilk error in one line, 2 wrong usage."""
+    """Run the command line: exit 0 done, 1 an ilk error in one line or Ctrl-C, 2 wrong usage."""
     try:
         ilk.main(standalone_mode=True)
     except IlkError as error:
@@ -49,3 +49,17 @@ def run() -> None:
     except OSError as error:
         click.echo(f"ilk: {error}", err=True)
         sys.exit(1)
+    except Exception as error:
+        if not _is_interruption(error):
+            raise
+        click.echo("\nAborted!", err=True)
+        sys.exit(1)
+
+
+def _is_interruption(error: BaseException | None) -> bool:
+    """Whether it is what a library made of Ctrl-C, as compiled modules do while being imported."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -101,7 +101,7 @@ def _report(output: Path) -> None:
     from ilk.artifact import Artifact
 
     artifact = Artifact.load(output)
-    click.echo(f"\nwrote {output}, fingerprint {artifact.fingerprint[:12]}")
+    click.echo(f"\nwrote {output}, fingerprint {artifact.encoder_fingerprint[:12]}")
     for figure in artifact.manifest.metrics:
         name = _NAMES.get(figure["name"], figure["name"])
         interval = ""

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ilk.cli.galleries import actor_option, gallery_argument, json_option, tell_change
+from ilk.cli.galleries import (
+    actor_option,
+    gallery_argument,
+    ids_argument,
+    json_option,
+    tell_change,
+)
 from ilk.cli.lazy import LazyGroup
 
 if TYPE_CHECKING:
@@ -74,6 +80,9 @@ def list_unknowns(gallery: Path, crops: Path | None, as_json: bool) -> None:
         ]
         print_document("unknowns", clusters=clusters)
         return
+    if not proposals:
+        click.echo("no unknown probes are kept; `ilk identify --keep-unknown` keeps them")
+        return
     shown = [
         (
             at if i == proposal.ids[0] else "",
@@ -85,8 +94,7 @@ def list_unknowns(gallery: Path, crops: Path | None, as_json: bool) -> None:
         for i, probe in zip(proposal.ids, proposal.names, strict=True)
     ]
     print_table(("cluster", "id", "path", "closest class"), shown, right="cluster id")
-    if proposals:
-        click.echo(f"\nname the first: {proposals[0].command}")
+    click.echo(f"\nname the first: {proposals[0].command}")
 
 
 def _closest(proposal: Proposal) -> str:
@@ -111,19 +119,22 @@ def _write_crops(gallery: Gallery, proposals: list[Proposal], folder: Path) -> d
 @click.command()
 @gallery_argument
 @click.argument("label")
-@click.argument("ids", metavar="ID...", nargs=-1, required=True, type=click.IntRange(min=1))
+@ids_argument
 @click.option("--strict", is_flag=True, help="Refuse what is closer to another class.")
 @actor_option
 @json_option
 def name(
     gallery: Path,
     label: str,
-    ids: tuple[int, ...],
+    ids: list[int],
     strict: bool,
     actor: str | None,
     as_json: bool,
 ) -> None:
-    """Enroll kept unknown probes as exemplars of class LABEL, which is made if it is not there."""
+    """Enroll kept unknown probes as exemplars of class LABEL, which is made if it is not there.
+
+    An ID is one such as 7 or several such as 3,5-8, as `ilk unknown list` lists them.
+    """
     from ilk.cli.documents import enrollment, print_document
     from ilk.cli.words import counted
     from ilk.gallery import Gallery
@@ -143,10 +154,10 @@ def name(
 
 @click.command()
 @gallery_argument
-@click.argument("ids", metavar="ID...", nargs=-1, required=True, type=click.IntRange(min=1))
+@ids_argument
 @actor_option
 @json_option
-def discard(gallery: Path, ids: tuple[int, ...], actor: str | None, as_json: bool) -> None:
+def discard(gallery: Path, ids: list[int], actor: str | None, as_json: bool) -> None:
     """Let go of kept unknown probes; `ilk gallery undo` brings them back."""
     from ilk.cli.words import counted
     from ilk.gallery import Gallery

@@ -20,7 +20,7 @@ import numpy as np
 from ilk.embedding.cache import EmbeddingCache
 from ilk.encoder import Encoder
 from ilk.errors import InvalidInput, UnreadableItem
-from ilk.items import Item, Items
+from ilk.items import Item, Items, Problem
 from ilk.preprocess import Preprocess
 from ilk.unreadable import OnUnreadable, as_problem
 
@@ -102,7 +102,8 @@ def embed_items(
         pool.shutdown(cancel_futures=True)
     if progress is not None and not pending:
         progress(len(items), len(items))
-    return _assemble(items, keys, {**known, **fresh}, encoder.embedding_size, set(known))
+    results = {**known, **fresh}
+    return _assemble(items, keys, results, pending, encoder.embedding_size, set(known))
 
 
 def _content_hash(item: Item) -> str | UnreadableItem:
@@ -175,17 +176,22 @@ def _assemble(
     items: Items,
     keys: Sequence[str | UnreadableItem],
     results: Mapping[str, _Result],
+    pending: Mapping[str, Item],
     embedding_size: int,
     cached: set[str],
 ) -> Embedded:
-    """Hand the result of each content to its items, in their order."""
+    """Hand the result of each content to its items, in their order.
+
+    `pending` has the item that each content was read from, which an error names.
+    """
     rows: list[int] = []
     embeddings = np.empty((len(items), embedding_size), np.float32)
     problems = list(items.problems)
     for i, (item, key) in enumerate(zip(items.items, keys, strict=True)):
         result = results[key] if isinstance(key, str) else key
         if isinstance(result, UnreadableItem):
-            problems.append(as_problem(item, result))
+            read = pending[key] if isinstance(key, str) else item
+            problems.append(Problem(item.name, as_problem(read, result).reason))
         else:
             embeddings[len(rows)] = result
             rows.append(i)

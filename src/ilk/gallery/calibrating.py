@@ -127,9 +127,12 @@ def _require_enough(writer: Writer, access: Access, state: State, asked: Setting
     content = set(writer.find_content(probes.content_hashes))
     num_trials = int(probes.counts(labels, content).sum())
     needed = trials_needed(asked.target_fpir)
+    num_enrolled = len(probes.groups) - num_trials
     if num_trials < needed:
         raise NotCalibrated(
             f"a rate of {asked.target_fpir:g} needs at least {needed} strangers, and the basis "
-            f"{asked.basis!r} has {num_trials}; bring {needed - num_trials} more"
+            f"{asked.basis!r} has {num_trials}"
+            + (f" ({num_enrolled} more do not count: they are enrolled)" if num_enrolled else "")
+            + f"; bring {needed - num_trials} more"
             + (f", or ask for {least_rate(num_trials):g} or above" if num_trials else "")
         )

@@ -91,7 +91,7 @@ class MigrationReport:
 
 def listed(lost: Sequence[Lost], most: int = 3) -> str:
     """Name the first of some lost rows with the reason, for a message."""
-    named = [f"{row.name or row.id} of {row.label!r} ({row.reason})" for row in lost[:most]]
+    named = [f"{row.told} ({row.reason})" for row in lost[:most]]
     more = len(lost) - len(named)
     return "; ".join(named) + (f"; and {more} more" if more > 0 else "")
 

@@ -48,6 +48,12 @@ class Lost:
     """Whether it is enrolled now, or was taken out earlier and could be brought back."""
     reason: str
 
+    @property
+    def told(self) -> str:
+        """What it is, for a message."""
+        named = self.name or f"{self.table} {self.id}"
+        return f"{named} of {self.label!r}" if self.label else named
+
 
 @final
 @dataclass(frozen=True, eq=False)

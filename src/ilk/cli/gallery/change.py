@@ -121,12 +121,19 @@ def remove(
 def undo(gallery: Path, change: int | None, actor: str | None, as_json: bool) -> None:
     """Turn CHANGE around, or all of the last command that is not undone.
 
-    `ilk gallery history` lists the changes. An undo is a change too, and can be undone.
+    `ilk gallery history` lists the changes. An undo is a change too, and can be undone. After an
+    erasure, which is final, CHANGE must be given.
     """
     from ilk.cli.documents import change_rows, print_document
+    from ilk.errors import GalleryError
     from ilk.gallery import Gallery
 
     with Gallery.open(gallery, actor=actor) as opened:
+        if change is None and any(row.action == "erase" for row in opened.history(last=1)):
+            raise GalleryError(
+                "the last command erased for good, which cannot be undone; give the number of an "
+                "earlier change, as `ilk gallery history` lists them"
+            )
         undone = opened.undo_call() if change is None else [opened.undo(change)]
     if as_json:
         print_document("gallery.undone", changes=change_rows(undone))

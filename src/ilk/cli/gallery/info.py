@@ -104,8 +104,13 @@ def _rate_facts(rate: Rate) -> dict[str, Any]:
 
 def report_rows(report: CalibrationReport) -> list[tuple[str, str]]:
     """Return a calibration report in words, as names and values."""
-    from ilk.cli.words import told_threshold
+    from ilk.cli.words import counted, percent, told_threshold
 
+    if not report.threshold.gallery_size:
+        strangers = counted(report.threshold.num_trials, "stranger")
+        told = f"at most {percent(report.threshold.target_fpir)} of strangers get a name"
+        basis = f"from {strangers} ({report.threshold.basis})"
+        return [("threshold", f"{told}; follows {basis} as soon as a class is enrolled")]
     times = f"at {report.factor:g} x the classes"
     rows = [
         ("threshold", told_threshold(report.threshold)),

@@ -28,7 +28,8 @@ _NUM_NAMED = 10
 @click.option(
     "--sources",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The folder that the exemplars were enrolled from. Default: only kept crops.",
+    help="A folder with the files of exemplars and strangers, found by content at any depth. "
+    "Default: only kept crops.",
 )
 @click.option(
     "--probes",
@@ -161,7 +162,7 @@ def _print(report: MigrationReport) -> None:
                 f"{counted(num_again, 'exemplar')} of {of}: "
                 f"{report.num_from_sources:,} from files, {report.num_from_crops:,} from crops",
             ),
-            ("lost", counted(len(report.lost), "row")),
+            ("lost", _told_lost(report)),
             ("threshold before", told_threshold(before) if before is not None else "none"),
             (
                 "threshold after",
@@ -170,12 +171,22 @@ def _print(report: MigrationReport) -> None:
         ]
     )
     for lost in report.lost[:_NUM_NAMED]:
-        click.echo(f"lost: {lost.name or lost.id} of {lost.label!r}: {lost.reason}")
+        click.echo(f"lost: {lost.told}: {lost.reason}")
+    if len(report.lost) > _NUM_NAMED:
+        click.echo(f"lost: and {len(report.lost) - _NUM_NAMED:,} more (--json has all)")
     if report.decisions:
         told = f"{len(report.changed):,} of {counted(len(report.decisions), 'probe')}"
         click.echo(f"answered differently: {told}")
     for pair in report.changed[:_NUM_NAMED]:
         click.echo(f"  {pair.name}: {pair.before} before, {pair.after} after")
+
+
+def _told_lost(report: MigrationReport) -> str:
+    from ilk.cli.words import counted
+
+    words = {"exemplar": "exemplar", "stranger": "stranger", "unknown": "unknown probe"}
+    numbers = {word: len(report.lost_of(table)) for table, word in words.items()}
+    return ", ".join(counted(num, word) for word, num in numbers.items() if num) or "nothing"
 
 
 @click.command()
