@@ -120,8 +120,10 @@ def _middle(embeddings: np.ndarray, distance: Distance) -> np.ndarray:
 def _medoids(distances: np.ndarray, count: int) -> np.ndarray:
     """Return the positions, ascending, of up to `count` medoids of (M, M) distances.
 
-    Greedy: each next one lowers the sum of distances to the closest medoid the most; the first of
-    equals. Within 1 - 1/e of the best reduction (Nemhauser, Wolsey and Fisher 1978).
+    Greedy: the best single one first, then each time the one that lowers the sum of distances to
+    the closest medoid the most; the first of equals. Of what the best k would gain over the best
+    single one, k such medoids gain at least 1 - (1 - 1/k)^(k - 1), by the argument of Nemhauser,
+    Wolsey and Fisher (1978).
     """
     chosen: list[int] = []
     closest = np.full(len(distances), np.inf)
