@@ -171,6 +171,6 @@ def test_hostile_facts_stay_in_their_place() -> None:
     html = markdown_to_html(card)
     assert "<script" not in html
     assert "<a " not in html
-    assert html.count("<pre>") == 2
+    assert html.count("<pre>") == 3
     code = card.partition("```python\n")[2].partition("\n```")[0]
     compile(code, "card", "exec")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,8 @@ def test_an_empty_gallery_has_no_threshold_to_show(artifact_folder: Path, tmp_pa
     told = done("gallery", "info", place)
     assert "at most 20 % of strangers get a name; follows from 5 strangers (cohort) as soon" in told
     assert "e+308" not in told
+    facts = json.loads(done("gallery", "info", place, "--json"))
+    assert facts["calibration"]["limit_following"] is None
 
 
 def test_unknown_probes_are_named_by_ranges(gallery: Path, birds: Path) -> None:

@@ -175,11 +175,18 @@ embedded = embed_items(open_encoder(artifact), open_source("YOUR_FOLDER"))
 distances = artifact.distance.pairwise(embedded.embeddings, embedded.embeddings)
 ```
 
-To enroll a class, embed a few examples of it (five serve well) and keep the embeddings with its
-label. A probe has the label of the closest class if its distance is within the threshold, and
-is unknown otherwise. Choose the threshold for a false positive identification rate (FPIR) with
-the calibration cohort in this folder or, better, with strangers of your own. FPIR grows with the
-number of enrolled classes: calibrate again after enrolling many."""
+To recognise with it, make a gallery, enroll a few examples of each class (five serve well) and ask:
+
+```console
+ilk gallery create MY.gallery "{folder}"
+ilk enroll MY.gallery YOUR_FOLDER
+ilk identify MY.gallery FILE
+```
+
+A probe has the label of the closest class if its distance is within the threshold, and is unknown
+otherwise. The gallery chooses the threshold for a false positive identification rate (FPIR) with
+the calibration cohort in this folder or, better, with strangers of your own
+(`ilk gallery calibrate`), and lets it follow as classes are enrolled."""
 
 
 def _training(facts: CardFacts) -> str:

@@ -37,8 +37,8 @@ def parsed(line: str) -> dict[str, Any]:
         (lambda p: commands.remove(p, [12, 3]), {"exemplars": [12, 3], "label": None}),
         (lambda p: commands.enroll_more(p, "-x y"), {"label": "-x y", "sources": ("FILE...",)}),
         (lambda p: commands.calibrate(p), {"strangers": "SOURCE"}),
-        (lambda p: commands.name_unknowns(p, [3, 5]), {"label": "LABEL", "ids": (3, 5)}),
-        (lambda p: commands.discard_unknowns(p, [3, 5]), {"ids": (3, 5)}),
+        (lambda p: commands.name_unknowns(p, [3, 5]), {"label": "LABEL", "ids": [3, 5]}),
+        (lambda p: commands.discard_unknowns(p, [3, 5]), {"ids": [3, 5]}),
     ],
 )
 def test_each_is_a_command_of_ours(

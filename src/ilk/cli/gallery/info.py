@@ -80,10 +80,11 @@ def report_facts(report: CalibrationReport | None) -> dict[str, Any] | None:
     if report is None:
         return None
     names = ("fpir", "fnir", "fpir_held", "fnir_held", "fpir_following", "fnir_following")
+    is_empty = not report.threshold.gallery_size  # then any distance would keep the promise
     return {
         "threshold": threshold_facts(report.threshold),
         "factor": report.factor,
-        "limit_following": number(report.limit_following),
+        "limit_following": None if is_empty else number(report.limit_following),
         **{name: _rate_facts(getattr(report, name)) for name in names},
     }
 
