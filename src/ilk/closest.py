@@ -9,12 +9,15 @@ Shapes: Q probes, N rows, m classes per probe.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 
+from ilk.distances import Distance
 from ilk.searcher import Neighbors, Searcher
+from ilk.thresholds import within
 
 __all__ = [
     "EXEMPLAR",
@@ -22,6 +25,7 @@ __all__ = [
     "NOT",
     "ClosestClasses",
     "Members",
+    "class_distances",
     "closest_classes",
     "rank_classes",
 ]
@@ -240,3 +244,36 @@ def _fill(
     result.class_ids[place], result.rows[place] = class_ids[at], rows[at]
     result.distances[place] = distances[at]
     return is_done
+
+
+def class_distances(
+    searcher: Searcher,
+    members: Members,
+    distance: Distance,
+    probes: np.ndarray,
+    class_ids: Sequence[int],
+) -> np.ndarray:
+    """Return the (Q, C) distances of given classes to probes, infinite where one is ruled out.
+
+    The same numbers as `closest_classes`, for classes that need not be among the closest; at a
+    cost of probes times rows of these classes.
+    """
+    all_ids, rows = searcher.rows()
+    wide = probes.astype(np.float64)
+
+    def to(ids: np.ndarray) -> np.ndarray:
+        chosen = np.flatnonzero(np.isin(all_ids, ids))
+        if not len(chosen):
+            return np.full(len(probes), np.inf)
+        references = rows[chosen].astype(np.float64)
+        pairs = [distance.paired(np.repeat(p[None], len(references), 0), references) for p in wide]
+        return np.array([values.min() for values in pairs])
+
+    barring = members.barring()
+    ignored = to(barring[members.role_of(barring) == IGNORE])
+    result = np.full((len(probes), len(class_ids)), np.inf)
+    for column, class_id in enumerate(class_ids):
+        values = to(members.rows_of(class_id))
+        bar = np.minimum(ignored, to(members.rows_of(class_id, NOT)))
+        result[:, column] = np.where(within(bar, values), np.inf, values)
+    return result

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ilk.artifact import Cohort, class_hash
+from ilk.closest import class_distances, closest_classes
 from ilk.distances import Cosine, Euclidean, Hyperbolic
 from ilk.errors import (
     DamagedGallery,
@@ -427,3 +428,28 @@ def test_an_encoder_of_another_kind_is_refused(make_gallery: Make) -> None:
     ):
         with pytest.raises(WrongEncoder, match="or move it with `ilk gallery migrate`"):
             other.require(facts)
+
+
+def test_distances_to_given_classes_are_those_of_the_closest(make_gallery: Make) -> None:
+    rng = np.random.default_rng(8)
+    gallery = make_gallery(strangers=False)
+    gallery.enroll([f"c{i % 6}" for i in range(24)], rng.integers(0, 6, (24, 2)).astype(float))
+    gallery.enroll(["c0", "c3"], at((2, 2), (4, 1)), role="not")
+    gallery.enroll("", at((5, 5)), role="ignore")
+    probes = rng.integers(0, 7, (60, 2)).astype(float)
+    with gallery.access.fresh() as state:
+        searcher, members = state.live.searcher, state.live.members
+        found = closest_classes(searcher, members, probes, 6)
+        given = class_distances(searcher, members, Euclidean(), probes, range(1, 7))
+    is_found = found.class_ids >= 0
+    assert is_found.any()
+    assert not is_found.all()  # something is ruled out
+    assert np.array_equal(given, _by_class(found.class_ids, found.distances))
+
+
+def _by_class(class_ids: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """Return (Q, 6) distances by class id 1 to 6, infinite where a class is not among them."""
+    result = np.full((len(class_ids), 6), np.inf)
+    probe, column = np.nonzero(class_ids >= 0)
+    result[probe, class_ids[probe, column] - 1] = distances[probe, column]
+    return result

@@ -134,7 +134,8 @@ def _enroll(
                 items, **options, progress=lambda done, of: progress("Enrolling", done, of)
             )
     except KeyboardInterrupt:
-        from ilk.cli.words import command_line, counted
+        from ilk.cli.words import counted
+        from ilk.shell import command_line
 
         count = _num_enrolled(gallery, options["call"])
         back = f"; {command_line('ilk gallery undo', gallery)} takes them back" if count else ""

@@ -120,7 +120,8 @@ def _tell(
         click.echo(f"\nthreshold: {told_threshold(threshold)}")
     num_kept = sum(kept is not None for _, kept in answers)
     if num_kept:
-        from ilk.cli.words import command_line, counted
+        from ilk.cli.words import counted
+        from ilk.shell import command_line
 
         look = command_line("ilk unknown list", gallery.access.location)
         click.echo(f"kept {counted(num_kept, 'unknown probe')}; `{look}` shows them")

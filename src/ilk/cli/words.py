@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ if TYPE_CHECKING:
     from ilk.thresholds import Threshold
 
 __all__ = [
-    "command_line",
     "counted",
     "percent",
     "print_facts",
@@ -23,18 +21,6 @@ __all__ = [
 
 _WIDEST = 100_000
 """More than any table is wide."""
-
-
-def command_line(command: str, *words: object) -> str:
-    """Return a command as a person would type it.
-
-    Example:
-        >>> command_line("ilk gallery show", "my birds", "owl")
-        "ilk gallery show 'my birds' owl"
-    """
-    texts = [str(word) for word in words]
-    ends = ["--"] if any(text.startswith("-") for text in texts) else []
-    return " ".join([command, *ends, *map(shlex.quote, texts)])
 
 
 def counted(count: int, singular: str, plural: str = "") -> str:

@@ -148,7 +148,7 @@ class Calibrator:
         is_asked = np.isin(self.closest_rows, touched)
         if not shows.all():
             bars, _ = self._closest_of(put_ids[~shows], put_embeddings[~shows], None)
-            is_asked |= bars <= self.closest
+            is_asked |= within(bars, self.closest)
         ids, rows = put_ids[shows], put_embeddings[shows]
         values, found = self._closest_of(ids, rows, members.class_of(ids))
         is_tied = (values == self.closest) & (found >= 0) & (found < self.closest_rows)

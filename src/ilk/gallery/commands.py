@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
+from ilk.shell import command_line
+
 __all__ = ["calibrate", "discard_unknowns", "enroll_more", "merge", "name_unknowns", "remove"]
 
 
@@ -17,7 +19,7 @@ def merge(location: str, label: str, into: str) -> str:
         >>> merge("birds", "-x", "owl")
         'ilk gallery merge -- birds -x owl'
     """
-    return _line("ilk gallery merge", location, label, into)
+    return command_line("ilk gallery merge", location, label, into)
 
 
 def remove(location: str, exemplars: Iterable[int]) -> str:
@@ -28,7 +30,7 @@ def remove(location: str, exemplars: Iterable[int]) -> str:
         'ilk gallery remove --exemplar 12 birds'
     """
     chosen = " ".join(f"--exemplar {i}" for i in exemplars)
-    return _line(f"ilk gallery remove {chosen}", location)
+    return command_line(f"ilk gallery remove {chosen}", location)
 
 
 def enroll_more(location: str, label: str) -> str:
@@ -38,7 +40,7 @@ def enroll_more(location: str, label: str) -> str:
         >>> enroll_more("birds", "barn owl")
         "ilk enroll --label 'barn owl' birds FILE..."
     """
-    return f"{_line(f'ilk enroll --label {shlex.quote(label)}', location)} FILE..."
+    return f"{command_line(f'ilk enroll --label {shlex.quote(label)}', location)} FILE..."
 
 
 def calibrate(location: str) -> str:
@@ -48,7 +50,7 @@ def calibrate(location: str) -> str:
         >>> calibrate("birds")
         'ilk gallery calibrate --strangers SOURCE birds'
     """
-    return _line("ilk gallery calibrate --strangers SOURCE", location)
+    return command_line("ilk gallery calibrate --strangers SOURCE", location)
 
 
 def name_unknowns(location: str, ids: Iterable[int]) -> str:
@@ -58,15 +60,9 @@ def name_unknowns(location: str, ids: Iterable[int]) -> str:
         >>> name_unknowns("birds", [3, 5])
         'ilk unknown name birds LABEL 3 5'
     """
-    return f"{_line('ilk unknown name', location)} LABEL {' '.join(map(str, ids))}"
+    return f"{command_line('ilk unknown name', location)} LABEL {' '.join(map(str, ids))}"
 
 
 def discard_unknowns(location: str, ids: Iterable[int]) -> str:
     """Return the command that lets go of kept unknown probes."""
-    return f"{_line('ilk unknown discard', location)} {' '.join(map(str, ids))}"
-
-
-def _line(command: str, *words: str) -> str:
-    """Return the command with its words quoted for a shell; no word is taken for an option."""
-    ends = ["--"] if any(word.startswith("-") for word in words) else []
-    return " ".join([command, *ends, *map(shlex.quote, words)])
+    return f"{command_line('ilk unknown discard', location)} {' '.join(map(str, ids))}"

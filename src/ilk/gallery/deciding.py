@@ -10,39 +10,14 @@ from typing import final
 import numpy as np
 
 from ilk.calibration import combine_p_values, p_value
-from ilk.closest import IGNORE, NOT, ClosestClasses, closest_classes
+from ilk.closest import ClosestClasses, class_distances, closest_classes
 from ilk.gallery.state import State
 from ilk.results import Candidate, Decision, Identification
 from ilk.thresholds import Threshold, within
 
-__all__ = ["Deciding", "class_distances", "not_assessable"]
+__all__ = ["Deciding", "not_assessable"]
 
 _NOTHING_ENROLLED = "nothing is enrolled, so nothing can be recognised"
-
-
-def class_distances(state: State, probes: np.ndarray, class_ids: list[int]) -> np.ndarray:
-    """Return the (Q, C) distances of classes to probes, infinite where a class is ruled out."""
-    live = state.live
-    all_ids, rows = live.searcher.rows()
-    members, distance = live.members, state.binding.distance
-    wide = probes.astype(np.float64)
-
-    def to(ids: np.ndarray) -> np.ndarray:
-        chosen = np.flatnonzero(np.isin(all_ids, ids))
-        if not len(chosen):
-            return np.full(len(probes), np.inf)
-        references = rows[chosen].astype(np.float64)
-        pairs = [distance.paired(np.repeat(p[None], len(references), 0), references) for p in wide]
-        return np.array([values.min() for values in pairs])
-
-    barring = members.barring()
-    ignored = to(barring[members.role_of(barring) == IGNORE])
-    result = np.full((len(probes), len(class_ids)), np.inf)
-    for column, class_id in enumerate(class_ids):
-        values = to(members.rows_of(class_id))
-        bar = np.minimum(ignored, to(members.rows_of(class_id, NOT)))
-        result[:, column] = np.where(bar <= values, np.inf, values)
-    return result
 
 
 @final
@@ -102,7 +77,9 @@ class Deciding:
             return not_assessable(why, name)
         found = closest_classes(state.live.searcher, state.live.members, probes, 5)
         class_ids = [int(c) for c in np.unique(found.class_ids) if c >= 0]
-        distances = class_distances(state, probes, class_ids)
+        distances = class_distances(
+            state.live.searcher, state.live.members, state.binding.distance, probes, class_ids
+        )
         means = distances.mean(0)
         order = np.argsort(means, kind="stable")[: max(2, num_candidates)]
         candidates = tuple(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ilk.calibration import limit_for_fpir, p_value
+from ilk.closest import class_distances
 from ilk.errors import NotCalibrated, NotEnoughTrials
-from ilk.gallery.deciding import class_distances
 from ilk.gallery.state import State
 from ilk.results import Verification
 from ilk.thresholds import Threshold, within
@@ -45,7 +45,7 @@ def verify(
         gallery_size=1,
         fingerprint=state.binding.fingerprint,
     )
-    distances = class_distances(state, probes, [class_id])[:, 0]
+    distances = _to_class(state, probes, class_id)
     p_values = p_value(np.sort(impostors), distances)
     rows = tuple(state.live.members.rows_of(class_id).tolist())
     answers = []
@@ -74,4 +74,11 @@ def _impostors(state: State, class_id: int) -> np.ndarray:
     """Return the distances to one class of the calibration strangers that are not of it."""
     probes = state.calibration_probes()
     others = state.counts & (probes.own_class != class_id)
-    return class_distances(state, probes.embeddings[others], [class_id])[:, 0]
+    return _to_class(state, probes.embeddings[others], class_id)
+
+
+def _to_class(state: State, probes: np.ndarray, class_id: int) -> np.ndarray:
+    """Return the (Q,) distances of probes to one class."""
+    live = state.live
+    distance = state.binding.distance
+    return class_distances(live.searcher, live.members, distance, probes, [class_id])[:, 0]

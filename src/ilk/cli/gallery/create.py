@@ -77,8 +77,9 @@ def create(
 def _tell(gallery: Gallery, *, as_json: bool) -> None:
     from ilk.calibration import least_rate, trials_needed
     from ilk.cli.documents import print_document, threshold_facts
-    from ilk.cli.words import command_line, counted, percent
+    from ilk.cli.words import counted, percent
     from ilk.errors import NotCalibrated
+    from ilk.shell import command_line
 
     location, cohort = gallery.access.location, gallery.binding.cohort
     num_trials = len(cohort) if cohort is not None else 0

@@ -111,7 +111,7 @@ def _probes(gallery: Gallery, encoder: Encoder, files: tuple[str, ...]) -> Compa
 
 def _tell(report: MigrationReport, gallery: Path, *, is_dry: bool, as_json: bool) -> None:
     from ilk.cli.documents import print_document
-    from ilk.cli.words import command_line
+    from ilk.shell import command_line
 
     if as_json:
         print_document("gallery.migration", **_facts(report))
