@@ -1,4 +1,4 @@
-"""What doctests may use without importing it."""
+"""What doctests may use without importing it, and how property tests draw."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from ilk.distances import Cosine, Euclidean, Hyperbolic
+
+settings.register_profile("same", derandomize=True)
+settings.register_profile("explore", derandomize=False)
+settings.load_profile("same")  # every run draws alike; --hypothesis-profile=explore draws anew
 
 
 @pytest.fixture(autouse=True)

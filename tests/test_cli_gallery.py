@@ -247,12 +247,12 @@ def test_identifying_imports_no_torch(gallery: Path, birds: Path) -> None:
 
 
 def test_ctrl_c_loses_nothing_acknowledged(gallery: Path, tmp_path: Path) -> None:
-    many = tmp_path / "many" / "swift"
-    many.mkdir(parents=True)
-    generator = np.random.default_rng(0)
-    for i in range(3000):
-        Image.fromarray(generator.integers(0, 255, (4, 4), dtype=np.uint8)).save(many / f"{i}.png")
-    process = ilk_process("enroll", gallery, many.parent, "--no-cache")
+    noise = np.random.default_rng(0).integers(0, 255, (200, 204), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "many.png")
+    boxes = [f"many.png,swift,{x},{y},{x + 4},{y + 4}" for y in range(150) for x in range(200)]
+    table = tmp_path / "many.csv"
+    table.write_text("\n".join(["path,label,x1,y1,x2,y2", *boxes]))
+    process = ilk_process("enroll", gallery, table, "--no-cache")
     database = gallery / "1" / "gallery.sqlite"
     with Gallery.open(gallery) as opened:
         before = opened.history()[-1].id
@@ -262,9 +262,9 @@ def test_ctrl_c_loses_nothing_acknowledged(gallery: Path, tmp_path: Path) -> Non
     _, errors = process.communicate()
     enrolled = labels(gallery)["swift"]
     assert database.exists()
-    assert 0 < enrolled < 3000
+    assert 0 < enrolled < 30000
     assert process.returncode == 1
-    assert f"interrupted: {enrolled:,} exemplars of 3,000 are enrolled and durable" in errors
+    assert f"interrupted: {enrolled:,} exemplars of 30,000 are enrolled and durable" in errors
     assert "Traceback" not in errors
     done("gallery", "undo", gallery)
     assert "swift" not in labels(gallery)

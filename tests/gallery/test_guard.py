@@ -159,6 +159,16 @@ class Counting:
         return self.inner.nearest(probes, k)
 
 
+def test_its_own_class_may_be_the_third_at_the_same_distance(make_gallery: MakeGallery) -> None:
+    """Found by Hypothesis: the two closest classes were both others, and none was closer."""
+    gallery = make_gallery("tied", strangers=False)
+    places = on_a_line([0.0, 2.0, 0.0])
+    gallery.enroll(["a", "c", "b"], places, content_hashes=["1", "2", "3"], guard="off")
+    gallery.calibrate(0.01, strangers=on_a_line([5.0 + x for x in range(99)]))
+    (answer,) = gallery.enroll(["b"], on_a_line([1.0]))
+    assert answer.reason == ""
+
+
 NUMBERS = iter(range(10**6))
 ITEMS = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 40)), min_size=1, max_size=12)
 

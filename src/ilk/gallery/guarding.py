@@ -11,7 +11,7 @@ from typing import final
 
 import numpy as np
 
-from ilk.closest import ClosestClasses, Members, closest_classes
+from ilk.closest import Members, closest_classes
 from ilk.errors import NotCalibrated
 from ilk.gallery.enrolling import Candidates
 from ilk.gallery.state import State
@@ -51,7 +51,7 @@ def guard_reasons(state: State, asked: Candidates) -> list[str]:
     known = {label: class_id for class_id, label in state.labels.items()}
     own = np.array([known.get(label, -1) for label in labels], np.int64)
     live = state.live
-    enrolled = _Sides.of(closest_classes(live.searcher, live.members, probes, 2), own)
+    enrolled = _sides(live.searcher, live.members, probes, own, len(state.labels))
     sizes = np.array([live.sizes[int(class_id)] for class_id in own], np.int64)
     together, more, names = _in_this_call(state, asked, looked_at, labels)
     mine = np.minimum(enrolled.mine, together.mine)
@@ -75,9 +75,9 @@ def guard_reasons(state: State, asked: Candidates) -> list[str]:
 @final
 @dataclass(frozen=True, eq=False)
 class _Sides:
-    """The distances to an item's own class and to the closest other, from the closest two classes.
+    """The distances to an item's own class and to the closest other, (n,).
 
-    If its own is not one of the two, both are at most as far as it: it counts as infinitely far.
+    Its own counts as infinitely far where two others are closer.
     """
 
     mine: np.ndarray
@@ -85,13 +85,35 @@ class _Sides:
     rivals: np.ndarray
     """The closest other class, -1 for none."""
 
-    @staticmethod
-    def of(found: ClosestClasses, own: np.ndarray) -> _Sides:
-        is_own = (found.class_ids == own[:, None]) & (own[:, None] >= 0)
-        mine = np.where(is_own, found.distances, np.inf).min(1)
-        column = is_own[:, 0].astype(np.int64)  # the first, unless that is its own
-        at = np.arange(len(own))
-        return _Sides(mine, found.distances[at, column], found.class_ids[at, column])
+
+def _sides(
+    searcher: Searcher,
+    members: Members,
+    probes: np.ndarray,
+    own: np.ndarray,
+    num_classes: int,
+    except_row: np.ndarray | None = None,
+) -> _Sides:
+    """Compare items with their own class (n,), -1 for none, and with the others.
+
+    The closest two classes tell it, unless both are at the same distance: its own may then be a
+    third at that distance, and all `num_classes` are looked at.
+    """
+    found = closest_classes(searcher, members, probes, 2, except_row=except_row)
+    is_own = (found.class_ids == own[:, None]) & (own[:, None] >= 0)
+    mine = np.where(is_own, found.distances, np.inf).min(1)
+    column = is_own[:, 0].astype(np.int64)  # the first, unless that is its own
+    is_tie = (found.distances[:, 0] == found.distances[:, 1]) & np.isfinite(found.distances[:, 0])
+    asked = np.flatnonzero(is_tie & (own >= 0) & ~is_own.any(1))
+    if len(asked) and num_classes > found.class_ids.shape[1]:
+        rows = None if except_row is None else except_row[asked]
+        all_of_them = closest_classes(
+            searcher, members, probes[asked], num_classes, except_row=rows
+        )
+        is_own = all_of_them.class_ids == own[asked, None]
+        mine[asked] = np.where(is_own, all_of_them.distances, np.inf).min(1)
+    at = np.arange(len(own))
+    return _Sides(mine, found.distances[at, column], found.class_ids[at, column])
 
 
 def _in_this_call(
@@ -119,6 +141,5 @@ def _in_this_call(
     searcher: Searcher = load("searchers", "exact")(binding.distance, binding.embedding_size)
     searcher.put(rows, probes[rows])
     members.put(rows, own[rows], np.zeros(len(rows), np.int8))
-    found = closest_classes(searcher, members, probes, 2, except_row=first)
     others = np.bincount(own[rows], minlength=len(names))[own] - (own[first] == own)
-    return _Sides.of(found, own), others, names
+    return _sides(searcher, members, probes, own, len(names), first), others, names
