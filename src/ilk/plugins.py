@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GROUPS", "Plugin", "installed", "load"]
 
-GROUPS = ("encoders", "losses", "datasets", "stores", "searchers")
+GROUPS = ("encoders", "detectors", "losses", "datasets", "stores", "searchers")
 """The kinds of plugin; the entry-point group of one is `ilk.` and its name."""
 
 _OF_EXTRA = re.compile(r"""^\s*([A-Za-z0-9._-]+).*?;\s*extra\s*==\s*["']([^"']+)["']\s*$""")

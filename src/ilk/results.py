@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, final
 
+from ilk.detector import Region
 from ilk.thresholds import Threshold
 
 __all__ = ["Candidate", "Decision", "Enrollment", "Identification", "Verification"]
@@ -42,7 +43,11 @@ class Identification:
     p_value: float | None = None
     """The conformal p-value of "this is a stranger": small speaks against it."""
     name: str = ""
-    """What the probe is called."""
+    """What the probe is called: the picture that it is in, with "#2" for the second of several."""
+    region: Region | None = None
+    """Where in the picture it is; None if that was not looked for, or nothing was found."""
+    code: str = ""
+    """Why it is not assessable, for machines: "no_face", "too_small", ...; else ""."""
 
     @property
     def distance(self) -> float | None:
@@ -64,6 +69,8 @@ class Verification:
     threshold: Threshold | None = None
     p_value: float | None = None
     name: str = ""
+    region: Region | None = None
+    code: str = ""
 
 
 @final
@@ -78,3 +85,5 @@ class Enrollment:
     """Of the new exemplar, or of the one that holds the same bytes already."""
     reason: str = ""
     """Why not, or a warning of the guard."""
+    code: str = ""
+    """Why the picture cannot be used, for machines: "several_faces", ...; else ""."""
