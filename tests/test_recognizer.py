@@ -177,7 +177,8 @@ def test_unknown_probes_are_kept_on_request(
     assert not recognizer.gallery.unknowns()
     recognizer.identify(sources)
     assert not recognizer.gallery.unknowns()
-    pairs = recognizer.identify_and_keep(sources, keep_crops=True)
+    pictures = recognizer.identify_pictures(sources, keep_unknown=True, keep_crops=True)
+    pairs = [(picture.answers[0], picture.unknown_ids[0]) for picture in pictures]
     kept = {row.id: row for row in recognizer.gallery.unknowns()}
     for source, (answer, unknown_id) in zip(sources, pairs, strict=True):
         assert (unknown_id is not None) == (answer.decision == "unknown")

@@ -36,6 +36,8 @@ class Sighting:
     """One region of a picture, or why there is none."""
 
     picture: Item
+    name: str
+    """Of the picture; with "#2" for the second of several regions."""
     region: Region | None
     crop: Item | None
     """What to embed: the pixels that the encoder is to see; None if it is not assessable."""
@@ -114,7 +116,8 @@ def chosen(
         f"{len(regions)} {noun}s are in the picture, and which is meant is not said: give a "
         f"picture of one, a table with the box of the {noun}, or take the largest"
     )
-    return (Sighting(sightings[0].picture, None, None, f"several_{noun}s", reason),)
+    picture = sightings[0].picture
+    return (Sighting(picture, picture.name, None, None, f"several_{noun}s", reason),)
 
 
 def crops_of(
@@ -147,16 +150,16 @@ def _look(detector: Detector, item: Item) -> tuple[Sighting, ...]:
         regions = detector.detect(image, box=item.box)
     except UnreadableItem as error:
         reason = str(error).removeprefix(f"{item.name}: ")
-        return (Sighting(item, None, None, "unreadable", reason),)
+        return (Sighting(item, item.name, None, None, "unreadable", reason),)
     if not regions:
         where = "where the box says" if item.box is not None else "in the picture"
         why = f"no {detector.noun} was found {where}"
-        return (Sighting(item, None, None, f"no_{detector.noun}", why),)
+        return (Sighting(item, item.name, None, None, f"no_{detector.noun}", why),)
     found = []
     for number, region in enumerate(regions, 1):
+        name = item.name if len(regions) == 1 else f"{item.name} #{number}"
         crop = None
         if region.is_assessable:
-            name = item.name if len(regions) == 1 else f"{item.name} #{number}"
             crop = replace(item, source=detector.crop(image, region), name=name, box=None)
-        found.append(Sighting(item, region, crop, region.code, region.reason))
+        found.append(Sighting(item, name, region, crop, region.code, region.reason))
     return tuple(found)

@@ -1,9 +1,9 @@
-"""Recognizer: an encoder in front of a gallery. Pictures in, decisions out."""
+"""Recognizer: a detector and an encoder in front of a gallery. Pictures in, decisions out."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -11,30 +11,35 @@ from types import TracebackType
 from typing import Any, Self, final
 
 from ilk.artifact import Artifact
-from ilk.bound_encoder import BoundEncoder, Progress, Source, as_item
+from ilk.bound_encoder import BoundEncoder, Progress
+from ilk.detecting import Choice, crops_of, open_detector
+from ilk.detector import Detector
 from ilk.embedding import Embedded, EmbeddingCache
 from ilk.encoder import Encoder
 from ilk.encoders.onnx import open_encoder
 from ilk.errors import GalleryError, InvalidInput
 from ilk.gallery import Gallery
-from ilk.gallery.deciding import not_assessable
 from ilk.gallery.enrolling import Guard
 from ilk.gallery.settings import Basis
 from ilk.items import Items
-from ilk.recognizing import enroll_items, identify_items, names_of, refused
-from ilk.results import Enrollment, Identification, Verification
+from ilk.questions import Questions
+from ilk.recognizing import Desk, enroll_items, refused
+from ilk.results import Enrollment
 from ilk.store import Role
 from ilk.thresholds import Threshold
-from ilk.unreadable import OnUnreadable
+from ilk.unreadable import OnUnreadable, stop_or_skip
 
 __all__ = ["Recognizer"]
+
+DetectorLike = Detector | Mapping[str, Any] | str | None
+"""A detector, its settings or its name; None is what the gallery's artifact expects."""
 
 _AT_ONCE = 256
 """Items that are embedded and enrolled in one change."""
 
 
 @final
-class Recognizer:
+class Recognizer(Questions):
     """A gallery that takes what its encoder takes: files, pixels, items.
 
     Example:
@@ -44,43 +49,69 @@ class Recognizer:
     """
 
     def __init__(
-        self, gallery: Gallery, encoder: Encoder, *, num_threads: int | None = None
+        self,
+        gallery: Gallery,
+        encoder: Encoder,
+        *,
+        detector: DetectorLike = None,
+        num_threads: int | None = None,
     ) -> None:
         """Join a gallery and an encoder; `open` and `create` do so for an artifact.
 
+        Args:
+            gallery: Where classes are enrolled.
+            encoder: What embeds.
+            detector: What finds probes in pictures. None is what the gallery's artifact expects,
+                and the whole picture where there is none.
+            num_threads: Of an encoder that the gallery may be moved to.
+
         Raises:
             WrongEncoder: The gallery is bound to another encoder.
+            MissingExtra: The detector needs packages that are not installed.
         """
-        self.gallery = gallery
-        self._bound = BoundEncoder(gallery, encoder, num_threads=num_threads)
-
-    @property
-    def encoder(self) -> Encoder:
-        """What embeds."""
-        return self._bound.encoder
+        artifact = gallery.binding.artifact
+        if detector is None and artifact is not None:
+            detector = artifact.detector
+        if not isinstance(detector, Detector):
+            detector = open_detector(detector)
+        super().__init__(
+            Desk(gallery, BoundEncoder(gallery, encoder, num_threads=num_threads), detector)
+        )
 
     @staticmethod
     def create(
         location: str | Path,
         artifact: Artifact | str | Path,
         *,
+        detector: DetectorLike = None,
         num_threads: int | None = None,
         **options: Any,
     ) -> Recognizer:
         """Make an empty gallery; the options are those of `Gallery.create`."""
-        return _opened(Gallery.create(location, artifact, **options), num_threads)
+        return _opened(Gallery.create(location, artifact, **options), detector, num_threads)
 
     @staticmethod
-    def open(location: str | Path, *, num_threads: int | None = None, **options: Any) -> Recognizer:
+    def open(
+        location: str | Path,
+        *,
+        detector: DetectorLike = None,
+        num_threads: int | None = None,
+        **options: Any,
+    ) -> Recognizer:
         """Open the gallery at a location; the options are those of `Gallery.open`.
 
         Raises:
             GalleryError: It cannot be opened, or it was made for embeddings from elsewhere.
         """
-        return _opened(Gallery.open(location, **options), num_threads)
+        return _opened(Gallery.open(location, **options), detector, num_threads)
 
     @staticmethod
-    def of(gallery: Gallery, *, num_threads: int | None = None) -> Recognizer:
+    def of(
+        gallery: Gallery,
+        *,
+        detector: DetectorLike = None,
+        num_threads: int | None = None,
+    ) -> Recognizer:
         """Put its own encoder in front of an open gallery.
 
         Raises:
@@ -93,7 +124,7 @@ class Recognizer:
                 "with embeddings instead"
             )
         encoder = open_encoder(artifact, num_threads=num_threads)
-        return Recognizer(gallery, encoder, num_threads=num_threads)
+        return Recognizer(gallery, encoder, detector=detector, num_threads=num_threads)
 
     def close(self) -> None:
         """Let go of the gallery's files."""
@@ -115,6 +146,7 @@ class Recognizer:
         items: Items,
         *,
         label: str | None = None,
+        choice: Choice = "only",
         metadata: Sequence[Mapping[str, Any]] | None = None,
         keep_crops: bool = False,
         expires: date | None = None,
@@ -131,6 +163,7 @@ class Recognizer:
         Args:
             items: What to enroll, such as `open_source` gives.
             label: Instead of the labels of the items.
+            choice: What of several regions in a picture: refuse it, take the largest, or all.
             metadata: Per item.
             keep_crops: Keep a small picture of each in the gallery, for people and for migration.
             expires: As in `Gallery.enroll`.
@@ -141,7 +174,8 @@ class Recognizer:
             call: What the history and `Gallery.undo_call` know all parts by.
 
         Returns:
-            One `Enrollment` per item, in order, then one per problem that the items came with.
+            One `Enrollment` per item (per region with "all"), in order, then one per problem that
+            the items came with.
 
         Raises:
             InvalidInput: A label is none, or crops are asked for of what are no pictures.
@@ -159,95 +193,11 @@ class Recognizer:
             named = [replace(i, label=i.label if label is None else label) for i in part]
             about = metadata[start : start + _AT_ONCE] if metadata else [{}] * len(part)
             answers += enroll_items(
-                self.gallery, self._bound, named, about, cache, options, keep_crops=keep_crops
+                self._desk, named, about, choice, cache, options, keep_crops=keep_crops
             )
             if progress is not None:
-                progress(len(answers), len(items))
+                progress(start + len(part), len(items))
         return answers + [refused(p.name, label or "", p.reason) for p in items.problems]
-
-    def identify(
-        self,
-        sources: Iterable[Source],
-        *,
-        num_candidates: int = 5,
-        progress: Progress | None = None,
-    ) -> list[Identification]:
-        """Answer about each source; one that cannot be read is "not assessable".
-
-        Raises:
-            NotCalibrated: The gallery has no threshold.
-        """
-        answers = identify_items(
-            self.gallery,
-            self._bound,
-            sources,
-            num_candidates,
-            progress,
-            keep=False,
-            keep_crops=False,
-        )
-        return [answer for answer, _ in answers]
-
-    def identify_and_keep(
-        self,
-        sources: Iterable[Source],
-        *,
-        num_candidates: int = 5,
-        keep_crops: bool = False,
-        progress: Progress | None = None,
-    ) -> list[tuple[Identification, int | None]]:
-        """Answer like `identify`, and keep the unknown probes for a person to name.
-
-        Returns the answer about each, and the id under which it is kept, None if it is not. With
-        `keep_crops` a small picture is kept, too.
-        """
-        return identify_items(
-            self.gallery,
-            self._bound,
-            sources,
-            num_candidates,
-            progress,
-            keep=True,
-            keep_crops=keep_crops,
-        )
-
-    def identify_set(
-        self, sources: Iterable[Source], *, num_candidates: int = 5, name: str = ""
-    ) -> Identification:
-        """Give one answer about several pictures of one thing; unreadable ones are left out.
-
-        Raises:
-            NotCalibrated: The gallery has no threshold.
-        """
-
-        def ask(embedded: Embedded) -> Identification:
-            if not len(embedded):
-                problems = [f"{p.name}: {p.reason}" for p in embedded.items.problems]
-                return not_assessable(problems[0] if problems else "the set has no pictures", name)
-            return self.gallery.identify_set(
-                embedded.embeddings, num_candidates=num_candidates, name=name
-            )
-
-        return self._bound.embed(Items(tuple(map(as_item, sources))), ask)
-
-    def verify(
-        self, label: str, sources: Iterable[Source], *, target_fmr: float = 0.01
-    ) -> list[Verification]:
-        """Say for each source whether it is of a class.
-
-        Raises:
-            NoSuchClass: The gallery has no such class.
-            NotCalibrated: The calibration strangers cannot carry the rate.
-        """
-        return self._bound.ask(
-            [as_item(source) for source in sources],
-            lambda embedded: self.gallery.verify(
-                label, embedded.embeddings, target_fmr=target_fmr, names=names_of(embedded)
-            ),
-            lambda item, reason: Verification(
-                label=label, is_accepted=False, reason=reason, name=item.name
-            ),
-        )
 
     def calibrate(
         self,
@@ -264,7 +214,8 @@ class Recognizer:
 
         Args:
             target_fpir: The share.
-            strangers: Items of classes that are not enrolled, with their labels.
+            strangers: Items of classes that are not enrolled, with their labels; every region of
+                a picture counts.
             basis: Whose distances.
             margin: How close a second class makes an answer ambiguous.
             on_unreadable: Whether to stop at strangers that cannot be read, or go on without.
@@ -288,12 +239,15 @@ class Recognizer:
                 margin=margin,
             )
 
-        return self._bound.embed(strangers, ask, cache, progress, on_unreadable)
+        crops = crops_of(self.detector, strangers, "all", progress=progress)
+        return self._desk.bound.embed(
+            stop_or_skip(crops, on_unreadable), ask, cache, progress, on_unreadable
+        )
 
 
-def _opened(gallery: Gallery, num_threads: int | None) -> Recognizer:
+def _opened(gallery: Gallery, detector: DetectorLike, num_threads: int | None) -> Recognizer:
     try:
-        return Recognizer.of(gallery, num_threads=num_threads)
+        return Recognizer.of(gallery, detector=detector, num_threads=num_threads)
     except BaseException:
         gallery.close()
         raise

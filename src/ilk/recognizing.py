@@ -1,41 +1,103 @@
-"""What a recognizer does with items: embed them, ask or enroll, and answer for each."""
+"""What a recognizer does with pictures: look, embed, ask or enroll, and answer for each.
+
+Every function takes a `Desk`: the gallery, its encoder and what finds probes in pictures.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeVar, final
 
-from ilk.bound_encoder import BoundEncoder, Progress, Source, as_item
+from ilk.bound_encoder import BoundEncoder, Progress
 from ilk.crops import crop_of
+from ilk.detecting import Choice, Sighting, chosen, sight
+from ilk.detector import Detector
 from ilk.embedding import Embedded, EmbeddingCache
 from ilk.gallery import Gallery
 from ilk.gallery.deciding import not_assessable
 from ilk.items import Item
-from ilk.results import Enrollment, Identification
+from ilk.results import Enrollment, Identification, PictureAnswer, Verification
 
-__all__ = ["enroll_items", "identify_items", "names_of", "refused"]
+__all__ = [
+    "Desk",
+    "enroll_items",
+    "identify_items",
+    "identify_pictures",
+    "refused",
+    "verify_items",
+]
+
+_Answer = TypeVar("_Answer")
+_AT_ONCE = 64
+"""Pictures that are looked at and answered about together: bounds the memory of their crops."""
 
 
-def identify_items(
-    gallery: Gallery,
-    bound: BoundEncoder,
-    sources: Iterable[Source],
+@final
+@dataclass(frozen=True, eq=False)
+class Desk:
+    """Who works together on a question."""
+
+    gallery: Gallery
+    bound: BoundEncoder
+    detector: Detector
+
+
+def identify_pictures(
+    desk: Desk,
+    pictures: Sequence[Item],
     num_candidates: int,
+    choice: Choice,
     progress: Progress | None,
     *,
     keep: bool,
     keep_crops: bool,
+) -> list[PictureAnswer]:
+    """Answer about each region of each picture, and keep the unknown ones if wanted."""
+
+    def ask(
+        items: Sequence[Item], progress: Progress | None = None
+    ) -> list[tuple[Identification, int | None]]:
+        return identify_items(desk, items, num_candidates, progress, keep=keep, crops=keep_crops)
+
+    def refuse(sighting: Sighting) -> tuple[Identification, int | None]:
+        return not_assessable(sighting.reason, sighting.name), None
+
+    if desk.detector.is_whole:
+        answered = ask(pictures, progress)
+        return [PictureAnswer(name=a.name, answers=(a,), unknown_ids=(k,)) for a, k in answered]
+    results = []
+    for sightings, pairs in _over_sightings(desk, pictures, choice, ask, refuse, progress):
+        answers = tuple(
+            replace(answer, region=sighting.region, code=sighting.code)
+            for sighting, (answer, _) in zip(sightings, pairs, strict=True)
+        )
+        name = sightings[0].picture.name
+        kept = tuple(k for _, k in pairs)
+        results.append(PictureAnswer(name=name, answers=answers, unknown_ids=kept))
+    return results
+
+
+def identify_items(
+    desk: Desk,
+    items: Sequence[Item],
+    num_candidates: int,
+    progress: Progress | None = None,
+    *,
+    keep: bool = False,
+    crops: bool = False,
 ) -> list[tuple[Identification, int | None]]:
-    """Answer about each source, and keep the unknown ones if wanted; return their ids too."""
+    """Answer about each item as it is; keep the unknown ones if wanted, and return their ids."""
+    gallery = desk.gallery
 
     def ask(embedded: Embedded) -> Iterable[tuple[Identification, int | None]]:
         answers = gallery.identify(
-            embedded.embeddings, num_candidates=num_candidates, names=names_of(embedded)
+            embedded.embeddings, num_candidates=num_candidates, names=_names_of(embedded)
         )
         if not keep:
             return zip(answers, repeat(None))
-        is_kept = [answer.decision == "unknown" and keep_crops for answer in answers]
+        is_kept = [answer.decision == "unknown" and crops for answer in answers]
         pairs = zip(embedded.items.items, is_kept, strict=True)
         kept = gallery.keep_unknown(
             answers,
@@ -45,17 +107,88 @@ def identify_items(
         )
         return zip(answers, kept, strict=True)
 
-    return bound.ask(
-        [as_item(source) for source in sources],
-        ask,
-        lambda item, reason: (not_assessable(reason, item.name), None),
-        progress=progress,
-    )
+    def refuse(item: Item, reason: str) -> tuple[Identification, int | None]:
+        return replace(not_assessable(reason, item.name), code="unreadable"), None
+
+    return desk.bound.ask(items, ask, refuse, progress=progress)
+
+
+def verify_items(
+    desk: Desk, label: str, items: Sequence[Item], target_fmr: float, choice: Choice
+) -> list[Verification]:
+    """Say for each region of each picture whether it is of a class."""
+
+    def ask(items: Sequence[Item]) -> list[Verification]:
+        return desk.bound.ask(
+            items,
+            lambda embedded: desk.gallery.verify(
+                label, embedded.embeddings, target_fmr=target_fmr, names=_names_of(embedded)
+            ),
+            lambda item, reason: Verification(
+                label=label, is_accepted=False, reason=reason, name=item.name, code="unreadable"
+            ),
+        )
+
+    def refuse(sighting: Sighting) -> Verification:
+        return Verification(
+            label=label, is_accepted=False, reason=sighting.reason, name=sighting.name
+        )
+
+    if desk.detector.is_whole:
+        return ask(items)
+    return [
+        replace(answer, region=sighting.region, code=sighting.code)
+        for sightings, answers in _over_sightings(desk, items, choice, ask, refuse)
+        for sighting, answer in zip(sightings, answers, strict=True)
+    ]
 
 
 def enroll_items(
-    gallery: Gallery,
-    bound: BoundEncoder,
+    desk: Desk,
+    items: Sequence[Item],
+    metadata: Sequence[Mapping[str, Any]],
+    choice: Choice,
+    cache: EmbeddingCache | None,
+    options: Mapping[str, Any],
+    *,
+    keep_crops: bool,
+) -> list[Enrollment]:
+    """Enroll one part in one change; its metadata say which region of a picture each is."""
+    given = {id(item): about for item, about in zip(items, metadata, strict=True)}
+    if desk.detector.is_whole:
+        about = [given[id(item)] for item in items]
+        return _enroll_crops(desk, items, about, cache, options, keep_crops=keep_crops)
+    looked = [
+        sighting
+        for sightings in sight(desk.detector, items)
+        for sighting in chosen(sightings, choice, noun=desk.detector.noun)
+    ]
+    found = [s for s in looked if s.crop is not None]
+    enrolled = iter(
+        _enroll_crops(
+            desk,
+            [s.crop for s in found if s.crop is not None],
+            [{**given[id(s.picture)], **_where(s)} for s in found],
+            cache,
+            options,
+            keep_crops=keep_crops,
+        )
+    )
+    return [
+        replace(refused(s.name, s.picture.label, s.reason), code=s.code)
+        if s.crop is None
+        else next(enrolled)
+        for s in looked
+    ]
+
+
+def refused(name: str, label: str, reason: str) -> Enrollment:
+    """Return the answer about an item that cannot be enrolled."""
+    return Enrollment(name=name, label=label, is_enrolled=False, reason=reason)
+
+
+def _enroll_crops(
+    desk: Desk,
     items: Sequence[Item],
     metadata: Sequence[Mapping[str, Any]],
     cache: EmbeddingCache | None,
@@ -63,14 +196,13 @@ def enroll_items(
     *,
     keep_crops: bool,
 ) -> list[Enrollment]:
-    """Enroll one part in one change."""
     about = {id(item): given for item, given in zip(items, metadata, strict=True)}
 
     def enroll(embedded: Embedded) -> Sequence[Enrollment]:
         kept = embedded.items.items
         if not kept:
             return []
-        return gallery.enroll(
+        return desk.gallery.enroll(
             [item.label for item in kept],
             embedded.embeddings,
             content_hashes=embedded.hashes,
@@ -80,14 +212,37 @@ def enroll_items(
             **options,
         )
 
-    return bound.ask(items, enroll, lambda i, why: refused(i.name, i.label, why), cache=cache)
+    return desk.bound.ask(items, enroll, lambda i, why: refused(i.name, i.label, why), cache=cache)
 
 
-def names_of(embedded: Embedded) -> list[str]:
-    """Return what the embedded items are called."""
+def _over_sightings(
+    desk: Desk,
+    pictures: Sequence[Item],
+    choice: Choice,
+    ask: Callable[[Sequence[Item]], Sequence[_Answer]],
+    refuse: Callable[[Sighting], _Answer],
+    progress: Progress | None = None,
+) -> Iterable[tuple[tuple[Sighting, ...], list[_Answer]]]:
+    """Yield for each picture its sightings that are meant, and an answer about each of them."""
+    for start in range(0, len(pictures), _AT_ONCE):
+        part = pictures[start : start + _AT_ONCE]
+        looked = [chosen(s, choice, noun=desk.detector.noun) for s in sight(desk.detector, part)]
+        crops = [s.crop for sightings in looked for s in sightings if s.crop is not None]
+        answers = iter(ask(crops) if crops else [])
+        for sightings in looked:
+            yield sightings, [refuse(s) if s.crop is None else next(answers) for s in sightings]
+        if progress is not None:
+            progress(start + len(part), len(pictures))
+
+
+def _where(sighting: Sighting) -> dict[str, Any]:
+    """Return what an exemplar remembers of its place in the picture."""
+    region = sighting.region
+    if region is None:
+        return {}
+    box = [round(float(v), 1) for v in region.box]
+    return {"region": {"box": box, "score": round(float(region.score), 3)}}
+
+
+def _names_of(embedded: Embedded) -> list[str]:
     return [item.name for item in embedded.items.items]
-
-
-def refused(name: str, label: str, reason: str) -> Enrollment:
-    """Return the answer about an item that cannot be enrolled."""
-    return Enrollment(name=name, label=label, is_enrolled=False, reason=reason)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import fsum
 from typing import Literal, final
 
 from ilk.detector import Region
 from ilk.thresholds import Threshold
 
-__all__ = ["Candidate", "Decision", "Enrollment", "Identification", "Verification"]
+__all__ = [
+    "Candidate",
+    "Decision",
+    "Enrollment",
+    "Identification",
+    "PictureAnswer",
+    "Verification",
+]
 
 Decision = Literal["identified", "ambiguous", "unknown", "not_assessable"]
 """One class; two too close to choose; none within the threshold; nothing to compare."""
@@ -53,6 +61,45 @@ class Identification:
     def distance(self) -> float | None:
         """Of the closest class."""
         return self.candidates[0].distance if self.candidates else None
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class PictureAnswer:
+    """The answers about all that was found in one picture.
+
+    Each of m probes that were compared may be a stranger with a name at the promised rate, so a
+    picture of strangers shows a wrong name m times as often, at most.
+
+    Example:
+        >>> from ilk.thresholds import Threshold
+        >>> promised = Threshold(value=0.3, distance={"name": "cosine"}, target_fpir=0.01,
+        ...     num_trials=500, basis="strangers", gallery_size=20)
+        >>> face = Identification(decision="unknown", label=None, reason="", threshold=promised)
+        >>> PictureAnswer(name="party.jpg", answers=(face,) * 12).most_false_names
+        0.12
+    """
+
+    name: str
+    answers: tuple[Identification, ...]
+    """One per region, in reading order; one that is not assessable if nothing was found."""
+    unknown_ids: tuple[int | None, ...] = ()
+    """Under which each is kept for a person to name; None if it is not."""
+
+    @property
+    def num_compared(self) -> int:
+        """How many probes were compared with the gallery."""
+        return sum(answer.threshold is not None for answer in self.answers)
+
+    @property
+    def most_false_names(self) -> float | None:
+        """The most that the chance of any name is, if all in the picture are strangers.
+
+        The sum of the rates (Bonferroni), whatever the probes have in common; None if nothing was
+        compared.
+        """
+        rates = [a.threshold.target_fpir for a in self.answers if a.threshold is not None]
+        return min(1.0, fsum(rates)) if rates else None
 
 
 @final

@@ -46,6 +46,12 @@ class Artifact:
         """Of network, preprocessing and size: embeddings of equal ones are comparable."""
         return self.manifest.encoder_fingerprint
 
+    @property
+    def detector(self) -> Mapping[str, Any]:
+        """The settings of the detector that its pictures are to come from."""
+        stated = self.manifest.config.get("detector")
+        return stated if isinstance(stated, Mapping) else {"name": "whole_image"}
+
     @staticmethod
     def load(path: str | Path) -> Artifact:
         """Read an artifact and verify all of it; torch is not needed.

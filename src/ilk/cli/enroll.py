@@ -12,8 +12,10 @@ import click
 
 from ilk.cli.galleries import actor_option, gallery_argument, json_option, threads_option
 from ilk.cli.progress import progress_bar
+from ilk.cli.sources import choice_option, detector_option
 
 if TYPE_CHECKING:
+    from ilk.detecting import Choice
     from ilk.items import Items
     from ilk.recognizer import Recognizer
     from ilk.results import Enrollment
@@ -63,6 +65,8 @@ class _Metadata(click.ParamType[Any]):
     help="Refuse what is closer to another class than to its own, or an outlier of its class.",
 )
 @click.option("--no-cache", is_flag=True, help="Compute all again and remember nothing.")
+@detector_option
+@choice_option("only")
 @threads_option
 @actor_option
 @json_option
@@ -77,6 +81,8 @@ def enroll(
     metadata: dict[str, Any] | None,
     strict: bool,
     no_cache: bool,
+    detector: str | None,
+    choice: Choice,
     num_threads: int | None,
     actor: str | None,
     as_json: bool,
@@ -101,6 +107,7 @@ def enroll(
     call = secrets.token_hex(8)
     options: dict[str, Any] = {
         "role": role,
+        "choice": "all" if role != "exemplar" and choice == "only" else choice,
         "keep_crops": keep_crops,
         "expires": expires.date() if expires is not None else None,
         "metadata": [metadata] * len(items) if metadata else None,
@@ -108,7 +115,9 @@ def enroll(
         "cache": None if no_cache else EmbeddingCache(),
         "call": call,
     }
-    with Recognizer.open(gallery, num_threads=num_threads, actor=actor) as recognizer:
+    with Recognizer.open(
+        gallery, detector=detector, num_threads=num_threads, actor=actor
+    ) as recognizer:
         answers = _enroll(recognizer, gallery, items, options)
     _tell(answers, gallery, as_json=as_json)
 

@@ -9,10 +9,12 @@ import click
 
 from ilk.cli.galleries import actor_option, gallery_argument, json_option, threads_option
 from ilk.cli.progress import progress_bar
+from ilk.cli.sources import choice_option, detector_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ilk.detecting import Choice
     from ilk.gallery import Gallery
     from ilk.items import Items
     from ilk.recognizer import Recognizer
@@ -36,6 +38,8 @@ __all__ = ["identify"]
     "--keep-unknown", is_flag=True, help="Keep unknown probes for a person: `ilk unknown list`."
 )
 @click.option("--keep-crops", is_flag=True, help="Keep a small picture of each of these, too.")
+@detector_option
+@choice_option("all")
 @threads_option
 @actor_option
 @json_option
@@ -46,6 +50,8 @@ def identify(
     candidates: int,
     keep_unknown: bool,
     keep_crops: bool,
+    detector: str | None,
+    choice: Choice,
     num_threads: int | None,
     actor: str | None,
     as_json: bool,
@@ -64,18 +70,30 @@ def identify(
     if keep_crops and not keep_unknown:
         raise click.UsageError("--keep-crops goes with --keep-unknown.")
     items = open_files(files)
-    with Recognizer.open(gallery, num_threads=num_threads, actor=actor) as recognizer:
+    with Recognizer.open(
+        gallery, detector=detector, num_threads=num_threads, actor=actor
+    ) as recognizer:
         if as_set:
             told = f"{len(items)} files"
-            one = recognizer.identify_set(items.items, num_candidates=candidates, name=told)
+            one = recognizer.identify_set(
+                items.items,
+                num_candidates=candidates,
+                choice="only" if choice == "all" else choice,
+                name=told,
+            )
             answers: list[tuple[Identification, int | None]] = [(one, None)]
         else:
-            answers = _ask(recognizer, items, candidates, keep_unknown, keep_crops)
+            answers = _ask(recognizer, items, candidates, choice, keep_unknown, keep_crops)
         _tell(recognizer.gallery, answers, as_json=as_json)
 
 
 def _ask(
-    recognizer: Recognizer, items: Items, num_candidates: int, keep: bool, keep_crops: bool
+    recognizer: Recognizer,
+    items: Items,
+    num_candidates: int,
+    choice: Choice,
+    keep: bool,
+    keep_crops: bool,
 ) -> list[tuple[Identification, int | None]]:
     from ilk.gallery.deciding import not_assessable
 
@@ -84,15 +102,19 @@ def _ask(
         def advance(done: int, of: int) -> None:
             progress("Embedding", done, of)
 
-        if keep:
-            answers = recognizer.identify_and_keep(
-                items.items, num_candidates=num_candidates, keep_crops=keep_crops, progress=advance
-            )
-        else:
-            found = recognizer.identify(
-                items.items, num_candidates=num_candidates, progress=advance
-            )
-            answers = [(answer, None) for answer in found]
+        pictures = recognizer.identify_pictures(
+            items.items,
+            num_candidates=num_candidates,
+            choice=choice,
+            keep_unknown=keep,
+            keep_crops=keep_crops,
+            progress=advance,
+        )
+    answers = [
+        (answer, kept)
+        for picture in pictures
+        for answer, kept in zip(picture.answers, picture.unknown_ids, strict=True)
+    ]
     return answers + [(not_assessable(p.reason, p.name), None) for p in items.problems]
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["on_unreadable_option", "source_argument"]
+__all__ = ["choice_option", "detector_option", "on_unreadable_option", "source_argument"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -26,3 +26,29 @@ def on_unreadable_option(command: _Command) -> _Command:
         show_default=True,
         help="What to do about items that cannot be read: stop, or go on without and list them.",
     )(command)
+
+
+def detector_option(command: _Command) -> _Command:
+    """Add --detector, the name of a plugin, None for what the artifact expects."""
+    return click.option(
+        "--detector",
+        metavar="NAME",
+        help="What finds probes in pictures: whole_image, boxes, faces or a plugin. Default: what "
+        "the artifact expects.",
+    )(command)
+
+
+def choice_option(default: str) -> Callable[[_Command], _Command]:
+    """Add --largest, as `choice`: "largest" with it, else `default`."""
+    instead = "each" if default == "all" else "none of several"
+
+    def chosen(context: click.Context, parameter: click.Parameter, value: bool) -> str:
+        return "largest" if value else default
+
+    return click.option(
+        "--largest",
+        "choice",
+        is_flag=True,
+        callback=chosen,
+        help=f"Take the largest face (or whatever is detected) of a picture, not {instead}.",
+    )

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ilk.cli.galleries import gallery_argument, json_option, threads_option
+from ilk.cli.sources import choice_option, detector_option
+
+if TYPE_CHECKING:
+    from ilk.detecting import Choice
 
 __all__ = ["verify"]
 
@@ -22,6 +27,8 @@ __all__ = ["verify"]
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="The share of strangers that may be accepted as this class.",
 )
+@detector_option
+@choice_option("only")
 @threads_option
 @json_option
 def verify(
@@ -29,6 +36,8 @@ def verify(
     label: str,
     files: tuple[str, ...],
     target_fmr: float,
+    detector: str | None,
+    choice: Choice,
     num_threads: int | None,
     as_json: bool,
 ) -> None:
@@ -44,8 +53,8 @@ def verify(
     from ilk.results import Verification
 
     items = open_files(files)
-    with Recognizer.open(gallery, num_threads=num_threads) as recognizer:
-        answers = recognizer.verify(label, items.items, target_fmr=target_fmr)
+    with Recognizer.open(gallery, detector=detector, num_threads=num_threads) as recognizer:
+        answers = recognizer.verify(label, items.items, target_fmr=target_fmr, choice=choice)
     answers += [
         Verification(label=label, is_accepted=False, reason=p.reason, name=p.name)
         for p in items.problems

@@ -9,11 +9,12 @@ import click
 
 from ilk.cli.galleries import actor_option, gallery_argument, json_option, threads_option
 from ilk.cli.progress import progress_bar
-from ilk.cli.sources import on_unreadable_option
+from ilk.cli.sources import detector_option, on_unreadable_option
 
 if TYPE_CHECKING:
     from ilk.gallery import Gallery
     from ilk.gallery.settings import Basis
+    from ilk.recognizer import Recognizer
 
 __all__ = ["calibrate"]
 
@@ -42,6 +43,7 @@ __all__ = ["calibrate"]
     help="How close the second class makes an answer ambiguous, as a share of the threshold.",
 )
 @on_unreadable_option
+@detector_option
 @threads_option
 @actor_option
 @json_option
@@ -52,6 +54,7 @@ def calibrate(
     strangers: str | None,
     margin: float | None,
     on_unreadable: Literal["stop", "skip"],
+    detector: str | None,
     num_threads: int | None,
     actor: str | None,
     as_json: bool,
@@ -62,6 +65,7 @@ def calibrate(
     probability, and follows as the gallery changes. A rate that they are too few for is refused.
     """
     from ilk.gallery import Gallery
+    from ilk.recognizer import Recognizer
 
     if strangers is not None and basis not in (None, "strangers"):
         raise click.UsageError("--strangers goes with --basis strangers.")
@@ -70,25 +74,24 @@ def calibrate(
         if strangers is None:
             opened.calibrate(target, basis=basis, margin=margin)
         else:
-            _bring(opened, strangers, target, margin, num_threads, on_unreadable)
+            recognizer = Recognizer.of(opened, detector=detector, num_threads=num_threads)
+            _bring(recognizer, strangers, target, margin, on_unreadable)
         _tell(opened, as_json=as_json)
 
 
 def _bring(
-    gallery: Gallery,
+    recognizer: Recognizer,
     source: str,
     target_fpir: float,
     margin: float | None,
-    num_threads: int | None,
     on_unreadable: Literal["stop", "skip"],
 ) -> None:
     from ilk.datasets import open_source
     from ilk.embedding import EmbeddingCache
-    from ilk.recognizer import Recognizer
 
     items = open_source(source, on_unreadable=on_unreadable)
     with progress_bar() as progress:
-        Recognizer.of(gallery, num_threads=num_threads).calibrate(
+        recognizer.calibrate(
             target_fpir,
             strangers=items,
             margin=margin,

@@ -1,0 +1,150 @@
+"""The questions to a recognizer: what is in these pictures, is it that class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from ilk.bound_encoder import Progress, Source, as_item
+from ilk.detecting import Choice, crops_of
+from ilk.detector import Detector
+from ilk.embedding import Embedded
+from ilk.encoder import Encoder
+from ilk.gallery import Gallery
+from ilk.gallery.deciding import not_assessable
+from ilk.items import Item, Items
+from ilk.recognizing import Desk, identify_items, identify_pictures, verify_items
+from ilk.results import Identification, PictureAnswer, Verification
+
+__all__ = ["Questions"]
+
+
+class Questions:
+    """Identify and verify."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    @property
+    def gallery(self) -> Gallery:
+        """Where classes are enrolled."""
+        return self._desk.gallery
+
+    @property
+    def encoder(self) -> Encoder:
+        """What embeds."""
+        return self._desk.bound.encoder
+
+    @property
+    def detector(self) -> Detector:
+        """What finds probes in pictures."""
+        return self._desk.detector
+
+    def identify(
+        self,
+        sources: Iterable[Source],
+        *,
+        num_candidates: int = 5,
+        choice: Choice = "all",
+        progress: Progress | None = None,
+    ) -> list[Identification]:
+        """Answer about each region of each source; what cannot be compared is "not assessable".
+
+        With the whole picture as the probe, that is one answer per source.
+
+        Raises:
+            NotCalibrated: The gallery has no threshold.
+        """
+        pictures = self.identify_pictures(
+            sources, num_candidates=num_candidates, choice=choice, progress=progress
+        )
+        return [answer for picture in pictures for answer in picture.answers]
+
+    def identify_pictures(
+        self,
+        sources: Iterable[Source],
+        *,
+        num_candidates: int = 5,
+        choice: Choice = "all",
+        keep_unknown: bool = False,
+        keep_crops: bool = False,
+        progress: Progress | None = None,
+    ) -> list[PictureAnswer]:
+        """Answer like `identify`, picture by picture.
+
+        Args:
+            sources: Files, pixels or items; the box of an item says where in it to look.
+            num_candidates: How many of the closest classes to give with each answer.
+            choice: What of several regions in a picture: each, the largest, or none of them.
+            keep_unknown: Keep the unknown probes for a person to name.
+            keep_crops: Keep a small picture of each of these, too.
+            progress: Called with pictures done and in all.
+
+        Raises:
+            NotCalibrated: The gallery has no threshold.
+        """
+        return identify_pictures(
+            self._desk,
+            [as_item(source) for source in sources],
+            num_candidates,
+            choice,
+            progress,
+            keep=keep_unknown,
+            keep_crops=keep_crops,
+        )
+
+    def identify_set(
+        self,
+        sources: Iterable[Source],
+        *,
+        num_candidates: int = 5,
+        choice: Choice = "only",
+        name: str = "",
+    ) -> Identification:
+        """Give one answer about several pictures of one thing; unusable ones are left out.
+
+        Raises:
+            NotCalibrated: The gallery has no threshold.
+        """
+        pictures = Items(tuple(map(as_item, sources)))
+        crops = crops_of(self.detector, pictures, choice)
+
+        def ask(embedded: Embedded) -> Identification:
+            if not len(embedded):
+                problems = [f"{p.name}: {p.reason}" for p in embedded.items.problems]
+                return not_assessable(problems[0] if problems else "the set has no pictures", name)
+            return self.gallery.identify_set(
+                embedded.embeddings, num_candidates=num_candidates, name=name
+            )
+
+        return self._desk.bound.embed(crops, ask)
+
+    def identify_crops(
+        self, crops: Sequence[np.ndarray], *, num_candidates: int = 5, names: Sequence[str] = ()
+    ) -> list[Identification]:
+        """Answer about regions that were cut out already, as the detector's `crop` does.
+
+        Raises:
+            NotCalibrated: The gallery has no threshold.
+        """
+        called = names or [""] * len(crops)
+        items = [Item(crop, "", name) for crop, name in zip(crops, called, strict=True)]
+        return [answer for answer, _ in identify_items(self._desk, items, num_candidates)]
+
+    def verify(
+        self,
+        label: str,
+        sources: Iterable[Source],
+        *,
+        target_fmr: float = 0.01,
+        choice: Choice = "only",
+    ) -> list[Verification]:
+        """Say for each source whether it is of a class.
+
+        Raises:
+            NoSuchClass: The gallery has no such class.
+            NotCalibrated: The calibration strangers cannot carry the rate.
+        """
+        items = [as_item(source) for source in sources]
+        return verify_items(self._desk, label, items, target_fmr, choice)
