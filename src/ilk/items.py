@@ -9,8 +9,8 @@ import errno
 import hashlib
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import final
@@ -40,6 +40,8 @@ class Item:
     """Items of one group were made together (one burst, one drawer, one vendor)."""
     box: tuple[float, float, float, float] | None = None
     """The region that counts, x1, y1, x2, y2 in pixels; None is the whole."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What else a table says of it, by column: age band, camera. Decides nothing."""
 
     def content_hash(self) -> str:
         """Return the SHA-256 of the bytes behind the item, its box included.

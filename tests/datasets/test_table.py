@@ -236,3 +236,35 @@ def test_labels_of_numbers_stay_text(folder: Path) -> None:
     items = open_source(write(folder, "path,label\nimg/1.png,007\nimg/2.png,1e3\n"))
     assert items.labels.tolist() == ["007", "1e3"]
     assert items.labels.dtype == np.dtype(object)
+
+
+def test_other_columns_are_metadata_and_change_no_hash(folder: Path) -> None:
+    path = write(
+        folder,
+        "path,label,age band,camera,note,note,\nimg/1.png,a, 18-30 ,back,x,y,z\nimg/2.png,b,,,,,\n",
+    )
+    plain = write(folder, "path,label\nimg/1.png,a\nimg/2.png,b\n", "plain.csv")
+    items = open_source(path).items
+    assert [dict(item.metadata) for item in items] == [
+        {"age band": "18-30", "camera": "back"},
+        {"age band": "", "camera": ""},
+    ]
+    for with_metadata, without in zip(items, open_source(plain).items, strict=True):
+        assert with_metadata.content_hash() == without.content_hash()
+        assert without.metadata == {}
+
+
+def test_parquet_gives_flat_columns_as_metadata(folder: Path) -> None:
+    columns: dict[str, list[object]] = {
+        "path": ["img/1.png", "img/2.png"],
+        "label": ["a", "b"],
+        "age": [31, None],
+        "camera": ["back", "front"],
+        "exif": [{"iso": 100}, None],
+        "bytes": [b"\xff", b"\xfe"],
+    }
+    items = open_source(write_parquet(folder, columns)).items
+    assert [dict(item.metadata) for item in items] == [
+        {"age": "31", "camera": "back"},
+        {"age": "", "camera": "front"},
+    ]

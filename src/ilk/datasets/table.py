@@ -5,9 +5,10 @@
 
 `path` is relative to the table's folder, or absolute. `split` says which part of the data set an
 item belongs to, `group` which items were made together, and the box is the region that counts, in
-pixels of the picture as it is seen; all four corners or none. Other columns are passed over. Text
-is UTF-8, with or without a byte-order mark; spaces after a comma do not count; labels are brought
-to composed Unicode (NFC).
+pixels of the picture as it is seen; all four corners or none. Other columns go with the items as
+their metadata, by which `ilk evaluate --by` tells groups apart; columns without a name, two of one
+name, and in Parquet nested ones and bytes are passed over. Text is UTF-8, with or without a
+byte-order mark; spaces after a comma do not count; labels are brought to composed Unicode (NFC).
 
 A table that is not one (missing or doubled columns, another encoding) is refused as a whole. A row
 that cannot be used is reported by its line: an empty path or label, a bad box, a missing file, or a
@@ -21,6 +22,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ilk.datasets.folder import clean_label, file_problem
 from ilk.errors import DataError, MissingExtra
@@ -91,6 +93,7 @@ def _item(row: Mapping[str, str], folder: Path, place: str) -> Item:
         split=row.get("split") or None,
         group=row.get("group") or None,
         box=box,
+        metadata={name: row[name].strip() for name in row if name and name not in _KNOWN},
     )
 
 
@@ -133,6 +136,7 @@ def _text_rows(path: Path) -> Iterator[_Row]:
         try:
             header = [name.strip() for name in next(reader, [])]
             _check_header(path, header)
+            header = [name if header.count(name) == 1 else "" for name in header]
             for cells in reader:
                 if cells:
                     yield (
@@ -182,7 +186,7 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
 
 
 def _parquet_rows(path: Path) -> Iterator[_Row]:
-    """Yield the rows of a Parquet file, counted from 1; columns that are not known stay unread."""
+    """Yield the rows of a Parquet file, counted from 1; nested columns and bytes stay unread."""
     try:
         import pyarrow as arrow
         import pyarrow.parquet as parquet
@@ -191,7 +195,13 @@ def _parquet_rows(path: Path) -> Iterator[_Row]:
     try:
         with parquet.ParquetFile(path) as file:
             _check_header(path, file.schema_arrow.names)
-            columns = [name for name in file.schema_arrow.names if name in _KNOWN]
+            schema = file.schema_arrow
+            names = schema.names
+            columns = [
+                f.name
+                for f in schema
+                if f.name in _KNOWN or (_is_text(arrow, f.type) and names.count(f.name) == 1)
+            ]
             number = 0
             for batch in file.iter_batches(columns=columns):
                 for row in batch.to_pylist():
@@ -199,6 +209,15 @@ def _parquet_rows(path: Path) -> Iterator[_Row]:
                     yield f"row {number}", {name: _as_text(cell) for name, cell in row.items()}
     except (arrow.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a readable Parquet file: {error}") from None
+
+
+def _is_text(arrow: Any, kind: Any) -> bool:
+    """Whether a column that is not known holds text, numbers or times: what a CSV file could."""
+    of = arrow.types
+    if of.is_dictionary(kind):
+        return _is_text(arrow, kind.value_type)
+    is_bytes = of.is_binary(kind) or of.is_large_binary(kind) or of.is_fixed_size_binary(kind)
+    return not (of.is_nested(kind) or is_bytes)
 
 
 def _as_text(cell: object) -> str:
