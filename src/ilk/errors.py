@@ -26,6 +26,7 @@ in one line and exits with 1; nothing else of ilk's own reaches a user as a trac
     ├── TrainingDiverged                      the loss is not a finite number any more
     ├── TrainingStopped                       a person or the system asked training to stop
     ├── MissingWeights                        pretrained weights are not on this machine
+    ├── WrongWeights                          a file of weights is not the one that it should be
     ├── MissingExtra (also an ImportError)    a feature needs `pip install "ilk[...]"`
     └── PluginError                           no such plugin, or two of one name
 """
@@ -58,6 +59,7 @@ __all__ = [
     "UndoConflict",
     "UnreadableItem",
     "WrongEncoder",
+    "WrongWeights",
 ]
 
 
@@ -151,6 +153,10 @@ class TrainingStopped(IlkError):
 
 class MissingWeights(IlkError):
     """Pretrained weights are not on this machine and cannot be fetched."""
+
+
+class WrongWeights(IlkError):
+    """A file of weights is not the one that it should be."""
 
 
 class MissingExtra(IlkError, ImportError):

@@ -8,7 +8,6 @@ other processes need no lock. Every row has a checksum; what is damaged is compu
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
 import shutil
@@ -19,6 +18,7 @@ from typing import final
 
 import numpy as np
 
+from ilk.cache_folder import cache_folder
 from ilk.errors import InvalidInput
 
 __all__ = ["EmbeddingCache"]
@@ -42,7 +42,7 @@ class EmbeddingCache:
 
     def __init__(self, folder: str | Path | None = None) -> None:
         """Use `folder`, or $ILK_CACHE, or the user's cache folder; it is made on first writing."""
-        self.folder = Path(folder) if folder is not None else _default_folder()
+        self.folder = Path(folder) if folder is not None else cache_folder("embeddings")
 
     def get(
         self, fingerprint: str, hashes: Sequence[str], *, embedding_size: int
@@ -98,12 +98,6 @@ class EmbeddingCache:
                 f"got {fingerprint!r}"
             )
         return self.folder / fingerprint
-
-
-def _default_folder() -> Path:
-    own, shared = os.environ.get("ILK_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    root = Path(own) if own else Path(shared or Path.home() / ".cache") / "ilk"
-    return root / "embeddings"
 
 
 def _key(content_hash: str) -> bytes:

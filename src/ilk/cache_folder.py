@@ -1,0 +1,20 @@
+"""Where ilk keeps what it can make or fetch again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["cache_folder"]
+
+
+def cache_folder(name: str) -> Path:
+    """Return the folder `name` in $ILK_CACHE, or in the user's cache folder; it need not exist.
+
+    Example:
+        >>> cache_folder("models").name
+        'models'
+    """
+    own, shared = os.environ.get("ILK_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    root = Path(own) if own else Path(shared or Path.home() / ".cache") / "ilk"
+    return root / name
