@@ -136,14 +136,28 @@ def test_collisions_and_outliers_are_those_of_the_definition(
     found = {frozenset(f.labels): f.distance for f in health.of("collision")}
     assert found == expected
     assert [f.distance for f in health.of("collision")] == sorted(expected.values())
-    beyond = {
-        row
+    told = {
+        row: min(abs(places[at] - x) for k, x in enumerate(places) if k != at)
         for label, places in placed.items()
-        for at, row in enumerate(ids[label])
         if len(places) >= 3
-        and min(abs(places[at] - x) for k, x in enumerate(places) if k != at) > limit
+        for at, row in enumerate(ids[label])
     }
+    beyond = {row for row, gap in told.items() if gap > limit}
+    if len(told) >= 20 and len(beyond) > len(told) / 5:
+        beyond &= {f.exemplars[0] for f in health.of("outlier") if "usual" in f.reason}
+        assert any("too many to call them outliers" in note for note in health.notes)
     assert {f.exemplars[0] for f in health.of("outlier") if "beyond" in f.reason} == beyond
+
+
+def test_where_most_are_beyond_the_threshold_nobody_stands_out(make_gallery: MakeGallery) -> None:
+    gallery = make_gallery(strangers=False)
+    ids = fill(gallery, {"wide": [10.0 * x for x in range(20)], "narrow": [500, 501, 502, 540]})
+    set_threshold(gallery, 9.0)
+    health = gallery.health()
+    assert not health.of("outlier")
+    assert [note for note in health.notes if note.startswith("21 of 24 exemplars")]
+    set_threshold(gallery, 10.5)
+    assert [f.exemplars for f in gallery.health().of("outlier")] == [(ids["narrow"][3],)]
 
 
 def test_an_outlier_without_a_threshold(make_gallery: MakeGallery) -> None:

@@ -1,18 +1,11 @@
 """Health: look over a gallery for what makes it err, before it errs.
 
-Outliers without a threshold: how far each exemplar is from the closest other of its class, as the
-logarithm of the ratio to the median of its class, over all classes of at least five. The logarithm
-makes the rule the same for cosine and Euclidean distances and for narrow and wide classes. The
-spread is 1.4826 times the median absolute value, pooled over the gallery.
-
 Shapes: N exemplars, n of them asked about the other classes, P pairs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import final
 
 import numpy as np
 
@@ -21,39 +14,14 @@ from ilk.gallery import commands
 from ilk.gallery.access import Access
 from ilk.gallery.findings import KINDS, Finding, Health
 from ilk.gallery.menagerie import goats, lambs, wolves
+from ilk.gallery.names import FEW, Names
 from ilk.gallery.neighborhood import Neighborhood, look_around
+from ilk.gallery.outliers import Outliers, outliers
 from ilk.gallery.state import State
 from ilk.store import ClassRow
 from ilk.thresholds import within
 
-__all__ = ["Names", "examine"]
-
-_FEW = 3
-"""Fewer exemplars than this are few."""
-
-_USUAL_FROM = 5
-"""Of a class of at least so many exemplars it can be said what is usual in it."""
-
-_FAR, _FAR_RATIO, _POOLED_FROM = 6.0, 2.0, 20
-"""An exemplar is clearly far by so many robust standard deviations and by this ratio at least; so
-many exemplars must show what is usual."""
-
-
-@final
-@dataclass(frozen=True)
-class Names:
-    """What to call classes and their gallery."""
-
-    labels: dict[int, str]
-    """By class id."""
-    sizes: dict[int, int]
-    """Exemplars of each class that has some."""
-    location: str
-
-    def larger(self, first: int, second: int) -> tuple[int, int]:
-        """Return two class ids, the one with more exemplars (the older of equals) first."""
-        key = {c: (-self.sizes.get(c, 0), c) for c in (first, second)}
-        return (first, second) if key[first] < key[second] else (second, first)
+__all__ = ["examine"]
 
 
 def examine(access: Access, *, max_exemplars: int = 10_000, max_findings: int = 100) -> Health:
@@ -85,8 +53,10 @@ def examine(access: Access, *, max_exemplars: int = 10_000, max_findings: int = 
             dict(state.live.sizes),
             str(access.location),
         )
-        found = list(_findings(state, around, limit, names, classes))
+        apart = outliers(around, limit, names)
+        found = list(_findings(state, around, limit, names, classes, apart))
         problems = state.store.check()
+    notes += apart.notes
     if len(around.asked) < len(around.ids):
         notes.append(
             f"{len(around.asked)} of {len(around.ids)} exemplars, drawn at random with a fixed "
@@ -123,7 +93,12 @@ def _limit(state: State) -> tuple[float | None, list[str]]:
 
 
 def _findings(
-    state: State, around: Neighborhood, limit: float | None, names: Names, classes: list[ClassRow]
+    state: State,
+    around: Neighborhood,
+    limit: float | None,
+    names: Names,
+    classes: list[ClassRow],
+    found_outliers: Outliers,
 ) -> Iterator[Finding]:
     if limit is not None:
         yield from _collisions(around, limit, names)
@@ -134,7 +109,7 @@ def _findings(
         [*_swapped(around, names), *_copies(around, names)],
         key=lambda f: (-len(f.labels), f.distance, f.exemplars),
     )
-    yield from _outliers(around, limit, names)
+    yield from found_outliers.findings
     yield from _few(classes, names)
 
 
@@ -222,59 +197,6 @@ def _copies(around: Neighborhood, names: Names) -> Iterator[Finding]:
         )
 
 
-def _outliers(around: Neighborhood, limit: float | None, names: Names) -> list[Finding]:
-    """Return exemplars far from all others of their class, the farthest for its class first."""
-    nearest = around.own.distances
-    size = np.array([names.sizes.get(int(c), 0) for c in around.class_ids], np.int64)
-    has_others = (size >= _FEW) & np.isfinite(nearest)
-    usual, is_far = _clearly_far(around)
-    is_beyond = has_others & ~within(nearest, np.inf if limit is None else limit)
-    found = []
-    for at in np.flatnonzero(is_beyond | (has_others & is_far)):
-        label, row = names.labels[int(around.class_ids[at])], int(around.ids[at])
-        reasons = []
-        if is_beyond[at]:
-            reasons.append(f"beyond the threshold {limit:.4g}")
-        if is_far[at]:
-            reasons.append(f"{nearest[at] / usual[at]:.2g} times as far as is usual in its class")
-        found.append(
-            Finding(
-                kind="outlier",
-                labels=(label,),
-                exemplars=(row,),
-                distance=float(nearest[at]),
-                reason=f"exemplar {row} of {label!r} is an outlier: the closest other of its class "
-                f"is at {nearest[at]:.4g}, {' and '.join(reasons)}",
-                command=commands.remove(names.location, [row]),
-            )
-        )
-    return sorted(found, key=lambda f: (-(f.distance or 0.0), f.exemplars))
-
-
-def _clearly_far(around: Neighborhood) -> tuple[np.ndarray, np.ndarray]:
-    """Return the usual distance to the closest other in each exemplar's class, and who is far.
-
-    Both (N,); NaN and False where that cannot be said.
-    """
-    nearest, class_of = around.own.distances, around.class_ids
-    usual = np.full(len(nearest), np.nan)
-    told = np.flatnonzero(np.isfinite(nearest) & ~within(nearest, around.almost_zero))
-    _, group, count = np.unique(class_of[told], return_inverse=True, return_counts=True)
-    order = np.lexsort((nearest[told], group))
-    ends = np.cumsum(count)
-    for start, end in zip(ends - count, ends, strict=True):
-        if end - start >= _USUAL_FROM:
-            members = told[order[start:end]]
-            usual[members] = np.median(nearest[members])
-    known = np.flatnonzero(~np.isnan(usual))
-    is_far = np.zeros(len(nearest), bool)
-    if len(known) >= _POOLED_FROM:
-        excess = np.log(nearest[known] / usual[known])
-        spread = 1.4826 * float(np.median(np.abs(excess)))
-        is_far[known] = excess > max(_FAR * spread, np.log(_FAR_RATIO))
-    return usual, is_far
-
-
 def _few(classes: list[ClassRow], names: Names) -> list[Finding]:
     """Return classes with too few exemplars, the fewest first."""
     return [
@@ -282,12 +204,12 @@ def _few(classes: list[ClassRow], names: Names) -> list[Finding]:
             kind="few",
             labels=(row.label,),
             count=row.num_exemplars,
-            reason=f"{row.label!r} has {_number(row.num_exemplars)}; with {_FEW} or more it is "
+            reason=f"{row.label!r} has {_number(row.num_exemplars)}; with {FEW} or more it is "
             "recognised more surely, and outliers among them show",
             command=commands.enroll_more(names.location, row.label),
         )
         for row in sorted(classes, key=lambda row: (row.num_exemplars, row.label))
-        if row.num_exemplars < _FEW
+        if row.num_exemplars < FEW
     ]
 
 
