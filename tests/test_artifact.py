@@ -89,6 +89,26 @@ def test_listed_hashes_are_those_of_the_files(artifact_folder: Path) -> None:
         assert facts == {"sha256": hashlib.sha256(data).hexdigest(), "num_bytes": len(data)}
 
 
+def test_weights_to_train_on_need_not_be_there(tmp_path: Path, parts: ArtifactParts) -> None:
+    """An imported network has its weights in its ONNX file."""
+    with_weights = Artifact.load(write_artifact(tmp_path / "trained", parts))
+    imported = dataclasses.replace(parts, weights=None)
+    loaded = Artifact.load(write_artifact(tmp_path / "imported", imported))
+    assert set(contents(loaded.path)) == set(FILES) - {"weights.safetensors"}
+    assert loaded.fingerprint == with_weights.fingerprint
+    copy = Artifact.load(loaded.copy_to(tmp_path / "copy"))
+    assert contents(copy.path) == contents(loaded.path)
+    write_artifact(tmp_path / "trained", imported, overwrite=True)
+    assert contents(tmp_path / "trained") == contents(loaded.path)
+
+
+@pytest.mark.parametrize("name", ["encoder.onnx", "cohort.npz", "CARD.md"])
+def test_what_every_artifact_has_must_be_listed(artifact_folder: Path, name: str) -> None:
+    edit_manifest(artifact_folder, lambda content: content["files"].pop(name))
+    with pytest.raises(DamagedArtifact, match=f"does not list {name}"):
+        Artifact.load(artifact_folder)
+
+
 def test_equal_parts_give_equal_bytes(tmp_path: Path, parts: ArtifactParts) -> None:
     shuffled = dataclasses.replace(
         parts,
@@ -276,7 +296,7 @@ def test_broken_json_is_damage(artifact_folder: Path, text: str) -> None:
 @pytest.mark.parametrize("text", ["[]", "null", "3", '{"name": "My web app"}', "{}"])
 def test_a_manifest_of_something_else_is_foreign(artifact_folder: Path, text: str) -> None:
     (artifact_folder / "manifest.json").write_text(text)
-    with pytest.raises(ForeignArtifact, match="pass the folder that `ilk train` wrote"):
+    with pytest.raises(ForeignArtifact, match="pass the folder that `ilk train` or"):
         Artifact.load(artifact_folder)
 
 

@@ -103,6 +103,56 @@ def test_from_scratch_is_said_plainly() -> None:
     assert "none: from scratch" in card
 
 
+IMPORTED = replace(
+    FACTS,
+    encoder="onnx",
+    num_classes=0,
+    num_items=0,
+    loss={},
+    seed=None,
+    parity=None,
+    duration_seconds=None,
+    imported_from="w600k.onnx",
+    detector={"name": "faces", "size_pixels": 112},
+    pretrained_on="faces found on the net",
+    weights_licence="MIT",
+    source="a drawer of photographs",
+)
+
+
+def test_an_imported_network_is_not_said_to_have_learned_here() -> None:
+    card = render_card(IMPORTED)
+    for fact in (
+        "was trained elsewhere, was imported from w600k.onnx and",
+        "There it learned from faces found on the net.",
+        "| Licence of the weights | MIT |",
+        "| Detector | faces, `size_pixels=112` |",
+        "On 102 classes (2,040 items) of a drawer of photographs, which are also the calibration",
+        "is not recorded here",
+        "crops_of(open_detector(artifact.detector), ",
+        "## Import",
+    ):
+        assert fact in card, fact
+    for wrong in ("0 class", "began", "It learned from", "| Loss", "epoch", "initial", "refused"):
+        assert wrong not in card, wrong
+
+
+def test_what_nobody_said_of_an_imported_network_is_not_made_up() -> None:
+    card = render_card(replace(IMPORTED, pretrained_on="", weights_licence=""))
+    assert "What it learned from is not stated." in card
+    assert "| Licence of the weights | not stated; ask" in card
+
+
+def test_without_a_cohort_the_card_says_how_to_calibrate() -> None:
+    card = render_card(
+        replace(IMPORTED, figures=(), num_validation_classes=0, num_validation_items=0)
+    )
+    assert "no calibration cohort" in card
+    assert "--strangers" in card
+    assert "## Validation" not in card
+    assert "with\nthe calibration cohort" in render_card(IMPORTED)
+
+
 def test_a_card_of_the_least_facts_has_no_empty_sections() -> None:
     least = CardFacts(
         name="x",

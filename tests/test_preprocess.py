@@ -220,3 +220,29 @@ def test_wrong_inputs_are_refused() -> None:
         way.inputs([np.zeros((4, 4, 3), np.uint8), np.zeros((5, 4, 3), np.uint8)])
     with pytest.raises(InvalidInput, match="no inputs"):
         way.inputs([])
+
+
+def test_an_encoder_may_want_blue_first() -> None:
+    rgb = Preprocess(size_pixels=4, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
+    bgr = Preprocess(size_pixels=4, mean=(0.3, 0.2, 0.1), std=(0.7, 0.6, 0.5), channel_order="bgr")
+    frames = RNG.integers(0, 256, (2, 4, 4, 3), np.uint8)
+    np.testing.assert_array_equal(bgr.normalize(frames), rgb.normalize(frames)[:, ::-1])
+    np.testing.assert_array_equal(bgr.frame(PHOTO), rgb.frame(PHOTO))
+    assert Preprocess.from_settings(json.loads(json.dumps(bgr.settings))) == bgr
+
+
+def test_settings_of_before_there_was_an_order_have_the_same_hash() -> None:
+    assert "channel_order" not in Preprocess().settings
+    assert Preprocess.from_settings({"channel_order": "rgb"}).settings == Preprocess().settings
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channel_order": "rbg"}, "channel_order must be rgb or bgr, got 'rbg'"),
+        ({"channel_order": "bgr", "channels": 1}, "channels must be 3 with bgr, got 1"),
+    ],
+)
+def test_an_order_that_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        Preprocess(**options)

@@ -25,6 +25,7 @@ __all__ = ["Preprocess", "read_image"]
 
 Modality = Literal["image", "array"]
 Resize = Literal["squash", "crop", "pad"]
+ChannelOrder = Literal["rgb", "bgr"]
 
 _WHITE = 255
 
@@ -64,6 +65,9 @@ class Preprocess:
     """Whether to cut away the plain border around a drawing first."""
     shape: tuple[int, ...] | None = None
     """The shape of one array, if the modality is "array" and the shape is fixed."""
+    channel_order: ChannelOrder = "rgb"
+    """In which order an encoder takes the channels of a picture; `mean` and `std` are in the same.
+    Frames are RGB all the same."""
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other.
@@ -80,6 +84,9 @@ class Preprocess:
         if self.resize == "pad":
             is_whole = self.crop_fraction == 1
             _require(is_whole, "crop_fraction", "1 with resize 'pad'", self.crop_fraction)
+        order = self.channel_order
+        _require(order in get_args(ChannelOrder), "channel_order", "rgb or bgr", order)
+        _require(order == "rgb" or self.channels == 3, "channels", "3 with bgr", self.channels)
         for name, values in (("mean", self.mean), ("std", self.std)):
             fits = len(values) in (1, self.channels) and all(math.isfinite(v) for v in values)
             _require(fits, name, f"1 or {self.channels} finite numbers", values)
@@ -88,7 +95,14 @@ class Preprocess:
     @property
     def settings(self) -> dict[str, Any]:
         """All that `from_settings` needs to make this again, fit for JSON."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        left_out = (
+            ("channel_order",) if self.channel_order == "rgb" else ()
+        )  # the same hash as before there was one
+        return {
+            k: list(v) if isinstance(v, tuple) else v
+            for k, v in asdict(self).items()
+            if k not in left_out
+        }
 
     @staticmethod
     def from_settings(settings: Mapping[str, Any]) -> Preprocess:
@@ -133,6 +147,8 @@ class Preprocess:
     def normalize(self, frames: np.ndarray) -> np.ndarray:
         """Return (frames / 255 - mean) / std, channels first: (N, C, S, S) float32.
 
+        With the channel order "bgr" the channels of the frames are turned around before.
+
         Args:
             frames: (N, S, S, C), uint8 or floats from 0 to 255.
 
@@ -142,6 +158,8 @@ class Preprocess:
         expected = (self.size_pixels, self.size_pixels, self.channels)
         if frames.shape[1:] != expected:
             raise InvalidInput(f"frames must be (N, S, S, C) with {expected}, got {frames.shape}")
+        if self.channel_order == "bgr":
+            frames = frames[..., ::-1]
         mean, std = np.array(self.mean), np.array(self.std)
         batch = np.ascontiguousarray(frames.transpose(0, 3, 1, 2), dtype=np.float32)
         batch *= (1 / (255 * std)).astype(np.float32)[:, None, None]

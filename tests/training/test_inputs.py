@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -22,7 +24,10 @@ def _generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-@pytest.mark.parametrize("preprocess", [COLOUR, Preprocess(size_pixels=8, channels=1)])
+@pytest.mark.parametrize(
+    "preprocess",
+    [COLOUR, replace(COLOUR, channel_order="bgr"), Preprocess(size_pixels=8, channels=1)],
+)
 @pytest.mark.parametrize("is_float", [False, True])
 def test_torch_normalizes_as_numpy_does_to_the_last_bit(
     preprocess: Preprocess, is_float: bool

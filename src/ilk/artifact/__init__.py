@@ -1,8 +1,8 @@
-"""The artifact: the folder that training writes and everything else reads.
+"""The artifact: the folder that training or an import writes and everything else reads.
 
     manifest.json        what it is: encoder, preprocessing, distance, figures, versions, hashes
     encoder.onnx         the network, one file, any batch size
-    weights.safetensors  the same weights, to train on from
+    weights.safetensors  the same weights, to train on from; not there if it was imported
     cohort.npz           embeddings of held-out classes, to calibrate thresholds with
     CARD.md              all of it for people
 
@@ -22,6 +22,7 @@ from ilk.artifact.cohort import Cohort
 from ilk.artifact.folder import find_leftovers
 from ilk.artifact.manifest import FORMAT_VERSION, FileFacts, Manifest, Parity
 from ilk.artifact.overlap import Overlap, class_hash, find_overlap, short_hash
+from ilk.artifact.versions import installed_versions
 
 __all__ = [
     "FORMAT_VERSION",
@@ -37,6 +38,7 @@ __all__ = [
     "class_hash",
     "find_leftovers",
     "find_overlap",
+    "installed_versions",
     "short_hash",
     "write_artifact",
 ]

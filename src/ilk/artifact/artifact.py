@@ -21,7 +21,8 @@ __all__ = ["Artifact", "ArtifactParts", "artifact_fingerprint", "check_output", 
 
 _MANIFEST = "manifest.json"
 _ONNX, _WEIGHTS, _COHORT, _CARD = "encoder.onnx", "weights.safetensors", "cohort.npz", "CARD.md"
-_FILES = (_ONNX, _WEIGHTS, _COHORT, _CARD)
+_NEEDED = (_ONNX, _COHORT, _CARD)
+_FILES = (*_NEEDED, _WEIGHTS)
 _NUM_ATTEMPTS = 10
 
 
@@ -107,8 +108,8 @@ class ArtifactParts:
 
     onnx: bytes
     """The network: "inputs" (N, C, S, S) float32 -> "embeddings" (N, D) float32."""
-    weights: bytes
-    """The same weights in safetensors form."""
+    weights: bytes | None = None
+    """The same weights in safetensors form; None if they are to be had from the network only."""
     cohort: Cohort
     encoder: Mapping[str, Any]
     preprocess: Preprocess
@@ -157,10 +158,11 @@ def write_artifact(path: str | Path, parts: ArtifactParts, *, overwrite: bool = 
         )
     files = {
         _ONNX: parts.onnx,
-        _WEIGHTS: parts.weights,
         _COHORT: parts.cohort.to_bytes(),
         _CARD: parts.card.encode(),
     }
+    if parts.weights is not None:
+        files[_WEIGHTS] = parts.weights
     manifest = _describe(parts, files).to_bytes()
     check_output(path, overwrite=overwrite)
     publish_folder(Path(path), files | {_MANIFEST: manifest}, may_replace=overwrite)
@@ -226,7 +228,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _load(path: Path) -> Artifact:
     _check_folder(path)
     manifest = Manifest.from_bytes(_read_manifest(path), str(path))
-    absent = sorted(set(_FILES) - manifest.files.keys())
+    absent = sorted(set(_NEEDED) - manifest.files.keys())
     if absent:
         raise damaged(path, f"its manifest.json does not list {', '.join(absent)}")
     for name in sorted(manifest.files.keys() - {_COHORT}):
@@ -265,7 +267,7 @@ def _check_folder(path: Path) -> None:
         advice = (
             f"an interrupted overwrite left {left[0]}: rename it to {path.name}"
             if left and not path.exists()
-            else "pass the folder that `ilk train` wrote"
+            else "pass the folder that `ilk train` or `ilk artifact import` wrote"
         )
         raise ForeignArtifact(f"expected an artifact folder at {path}, got {what}; {advice}")
 
@@ -277,6 +279,6 @@ def _read_manifest(path: Path) -> bytes:
         what = "other files" if any(path.iterdir()) else "an empty folder"
         raise ForeignArtifact(
             f"{path}: expected an artifact with a manifest.json, got {what}; pass the folder that "
-            "`ilk train` wrote"
+            "`ilk train` or `ilk artifact import` wrote"
         )
     return (path / _MANIFEST).read_bytes()

@@ -37,7 +37,10 @@ class FileFacts:
 @final
 @dataclass(frozen=True)
 class Parity:
-    """How far the ONNX network is from the torch network that it was exported from."""
+    """How far the ONNX network is from the torch network that it was exported from.
+
+    A network that was imported has nothing to be compared with: no items, difference 0.
+    """
 
     max_relative_difference: float
     """The largest over all pairs of items, of their distance."""
@@ -59,7 +62,8 @@ class Manifest:
     embedding_size: int
     """D."""
     training_classes: tuple[str, ...]
-    """`class_hash` of each class that weights were fitted to, sorted."""
+    """`class_hash` of each class that weights were fitted to, sorted; none are known of a network
+    that was imported."""
     validation_classes: tuple[str, ...]
     """`class_hash` of each held-out class that chose the epoch and fills the cohort, sorted."""
     item_hashes: tuple[str, ...]
@@ -69,9 +73,10 @@ class Manifest:
     versions: Mapping[str, str]
     """Versions of the libraries that made it."""
     weights_licence: str
-    """The licence of the initial weights; empty if training began from scratch."""
+    """Of the initial or imported weights; empty if training began from scratch."""
     pretrained_on: str
-    """What the initial weights had learned from; empty if training began from scratch."""
+    """What the initial or imported weights had learned from; empty if training began from
+    scratch."""
     config: Mapping[str, Any]
     """The resolved settings of the run."""
     seed: int
@@ -111,7 +116,7 @@ class Manifest:
         if content.get("format") != FORMAT:
             raise ForeignArtifact(
                 f'{where}: expected a manifest.json with "format": "{FORMAT}", got one of '
-                "something else; pass the folder that `ilk train` wrote"
+                "something else; pass the folder that `ilk train` or `ilk artifact import` wrote"
             )
         _check_version(content.get("format_version"), where)
         checksum = content.pop("checksum", None)
@@ -156,7 +161,7 @@ def _parse(data: bytes, where: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ForeignArtifact(
             f"{where}: expected manifest.json to hold an object, got a {type(content).__name__}; "
-            "pass the folder that `ilk train` wrote"
+            "pass the folder that `ilk train` or `ilk artifact import` wrote"
         )
     return content
 

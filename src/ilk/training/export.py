@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from ilk.artifact import (
     Parity,
     check_output,
     class_hash,
+    installed_versions,
     short_hash,
     write_artifact,
 )
@@ -120,7 +119,7 @@ def export_artifact(
         validation_classes=tuple(map(class_hash, held_out.items.classes)),
         item_hashes=tuple(map(short_hash, (*training_hashes, *held_out.hashes))),
         metrics=tuple(asdict(figure) for figure in metrics),
-        versions=_versions(),
+        versions=installed_versions(_LIBRARIES),
         config=config,
         seed=seed,
         parity=parity,
@@ -222,11 +221,3 @@ def _card(
         fingerprint=fingerprint,
     )
     return render_card(facts)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _LIBRARIES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found

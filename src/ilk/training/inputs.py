@@ -25,11 +25,13 @@ def normalize_frames(frames: Tensor, preprocess: Preprocess) -> Tensor:
 
     Args:
         frames: (N, S, S, C), uint8 or floats from 0 to 255.
-        preprocess: Has the mean and the standard deviation.
+        preprocess: Has the mean, the standard deviation and the order of the channels.
 
     Returns:
         (N, C, S, S) float32.
     """
+    if preprocess.channel_order == "bgr":
+        frames = frames.flip(-1)
     mean = torch.tensor(preprocess.mean, dtype=torch.float64)
     std = torch.tensor(preprocess.std, dtype=torch.float64)
     scale = (1 / (255 * std)).float().to(frames.device)[:, None, None]
