@@ -1,4 +1,4 @@
-"""Drawn heads: people who differ in many ways, each of them never twice the same.
+"""Heads of people who do not exist, drawn.
 
 Coordinates of a face: x to the right and y down from its middle, in half widths of an average face.
 Shapes: P points of a contour.
@@ -6,148 +6,33 @@ Shapes: P points of a contour.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-__all__ = ["Look", "Person", "draw_head", "look_of", "person_of"]
+from ilk.datasets.people import Colour, Look, Person, colour_of
 
-Colour = tuple[int, int, int]
+__all__ = ["draw_head"]
 
-_SKINS = ((246, 214, 190), (232, 186, 152), (208, 158, 120), (170, 118, 84), (128, 84, 60))
-_HAIRS = ((24, 20, 18), (58, 38, 26), (112, 72, 40), (190, 150, 90), (150, 60, 30), (150, 148, 146))
-_IRISES = ((60, 38, 24), (90, 62, 30), (70, 96, 60), (70, 100, 130))
 _DRAWN_LARGER = 2
 """Heads are drawn this many times larger and averaged: that makes smooth edges."""
+_LEFT, _ABOVE, _BELOW = 2.3, 2.3, 3.7
+"""How far a drawing reaches from the middle of the face, in half widths."""
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class Person:
-    """What stays the same in all pictures of one person."""
-
-    skin: Colour
-    hair: Colour
-    iris: Colour
-    lips: Colour
-    height: float
-    width: float
-    jaw: float
-    """The exponent of the lower half of the contour: 2 is an ellipse, more is squarer."""
-    hair_style: int
-    """0 is bald, 1 short, 2 long, 3 with a fringe, 4 parted, 5 with a bun."""
-    eye_distance: float
-    eye_y: float
-    eye_width: float
-    eye_height: float
-    eye_slant: float
-    brow_gap: float
-    brow_weight: float
-    brow_slant: float
-    nose_y: float
-    nose_width: float
-    mouth_y: float
-    mouth_width: float
-    lip_height: float
-    beard: int
-    """0 is none, 1 a moustache, 2 a full beard."""
-    glasses: int
-    """0 is none, 1 round ones, 2 square ones."""
-    frame: Colour
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Look:
-    """What differs between two pictures of one person."""
-
-    tilt_degrees: float
-    turn: float
-    """How far the face looks aside, in half widths that its features move."""
-    eye_opening: float
-    mouth_opening: float
-    smile: float
-    light: tuple[float, float]
-    """Where the light comes from; its length is how much darker the other side is."""
-    gain: tuple[float, float, float]
-    """Of red, green and blue."""
-    clothes: Colour
-    scale: float
-    shift: tuple[float, float]
-    backgrounds: tuple[Colour, Colour]
-    noise: float
-
-
-def person_of(number: int) -> Person:
-    """Return the person of this number, the same whenever asked."""
-    random = np.random.default_rng([number, 0])
-    u = random.uniform
-    skin = np.array(_SKINS[random.integers(len(_SKINS))]) * u(0.92, 1.04) + u(-7, 7, 3)
-    hair = np.array(_HAIRS[random.integers(len(_HAIRS))]) * u(0.8, 1.2)
-    return Person(
-        skin=_colour(skin),
-        hair=_colour(hair),
-        iris=_IRISES[random.integers(len(_IRISES))],
-        lips=_colour(skin * (u(0.68, 0.86), u(0.42, 0.58), u(0.45, 0.62))),
-        height=u(1.2, 1.5),
-        width=u(0.9, 1.08),
-        jaw=u(1.8, 3.0),
-        hair_style=int(random.integers(6)),
-        eye_distance=u(0.37, 0.48),
-        eye_y=u(-0.24, -0.08),
-        eye_width=u(0.18, 0.26),
-        eye_height=u(0.4, 0.62),
-        eye_slant=u(-0.18, 0.18),
-        brow_gap=u(0.14, 0.26),
-        brow_weight=u(0.02, 0.075),
-        brow_slant=u(-0.3, 0.3),
-        nose_y=u(0.24, 0.38),
-        nose_width=u(0.13, 0.27),
-        mouth_y=u(0.62, 0.78),
-        mouth_width=u(0.28, 0.48),
-        lip_height=u(0.05, 0.14),
-        beard=int(random.choice(3, p=(0.7, 0.12, 0.18))),
-        glasses=int(random.choice(3, p=(0.7, 0.15, 0.15))),
-        frame=_colour(u(10, 90, 3)),
-    )
-
-
-def look_of(person: int, variation: int) -> Look:
-    """Return how a person looks in one picture, the same whenever asked."""
-    random = np.random.default_rng([person, variation, 1])
-    u = random.uniform
-    backgrounds = u(70, 215, (2, 3))
-    direction, strength = u(0, 2 * np.pi), u(0.0, 0.3)
-    gains = u(0.8, 1.12) * u(0.95, 1.05, 3)
-    return Look(
-        tilt_degrees=u(-10, 10),
-        turn=u(-0.08, 0.08),
-        eye_opening=u(0.75, 1.1),
-        mouth_opening=max(0.0, u(-0.12, 0.12)),
-        smile=u(-0.02, 0.08),
-        light=(strength * float(np.cos(direction)), strength * float(np.sin(direction))),
-        gain=(float(gains[0]), float(gains[1]), float(gains[2])),
-        clothes=_colour(u(20, 220, 3)),
-        scale=u(0.82, 1.15),
-        shift=(u(-0.2, 0.2), u(-0.2, 0.2)),
-        backgrounds=(_colour(backgrounds[0]), _colour(backgrounds[1])),
-        noise=u(1, 5),
-    )
-
-
-def draw_head(person: Person, look: Look, size_pixels: int, unit: float) -> Image.Image:
-    """Return an RGBA square with the head in its middle, on nothing.
+def draw_head(person: Person, look: Look, unit: float) -> tuple[Image.Image, tuple[float, float]]:
+    """Draw somebody down to the chest, on nothing.
 
     Args:
         person: Who is drawn.
         look: How.
-        size_pixels: The side of the square.
         unit: Pixels of half an average face's width.
+
+    Returns:
+        The picture, RGBA, and where in it the middle of the face is, x and y in pixels.
     """
-    sketch = _Sketch(size_pixels, unit, look)
+    sketch = _Sketch(unit, look)
     _draw_behind(sketch, person, look)
     _draw_face(sketch, person)
     for side in (-1, 1):
@@ -156,18 +41,19 @@ def draw_head(person: Person, look: Look, size_pixels: int, unit: float) -> Imag
     _draw_mouth(sketch, person, look)
     if person.glasses:
         _draw_glasses(sketch, person)
-    return _lit(sketch.finished(), look, size_pixels / unit)
+    return _lit(sketch.finished(), look), (_LEFT * unit, _ABOVE * unit)
 
 
 @final
 class _Sketch:
     """Shapes in the coordinates of a face, turned and scaled into a picture."""
 
-    def __init__(self, size_pixels: int, unit: float, look: Look) -> None:
-        self._size, self._unit = size_pixels, unit
-        side = size_pixels * _DRAWN_LARGER
-        # what is not covered has the colour of the clothes, which edges fade into
-        self._image = Image.new("RGBA", (side, side), (*look.clothes, 0))
+    def __init__(self, unit: float, look: Look) -> None:
+        self._unit = unit
+        size = np.ceil(np.array([2 * _LEFT, _ABOVE + _BELOW]) * unit).astype(int)
+        width, height = (_DRAWN_LARGER * size).tolist()
+        self._image = Image.new("RGBA", (width, height))
+        self._middle = np.array([_LEFT, _ABOVE]) * unit * _DRAWN_LARGER
         self._draw = ImageDraw.Draw(self._image)
         turn = np.radians(look.tilt_degrees)
         cosine, sine = np.cos(turn), np.sin(turn)
@@ -193,24 +79,25 @@ class _Sketch:
 
     def finished(self) -> Image.Image:
         """Return the picture at its size, a little soft as a photograph is."""
-        smooth = self._image.reduce(_DRAWN_LARGER)
-        return smooth.filter(ImageFilter.GaussianBlur(self._unit * 0.018))
+        # with colours multiplied by their opacity, edges do not darken
+        smooth = self._image.convert("RGBa").reduce(_DRAWN_LARGER)
+        return smooth.filter(ImageFilter.BoxBlur(self._unit * 0.018)).convert("RGBA")
 
     def _placed(self, points: np.ndarray, depth: float) -> list[tuple[float, float]]:
-        moved = points + (self._aside * depth, 0.0)
-        middle = self._size * _DRAWN_LARGER / 2
-        return [(float(x), float(y)) for x, y in moved @ self._turned + middle]
+        moved = points + np.array([self._aside * depth, 0.0])
+        placed = (moved @ self._turned + self._middle).ravel().tolist()
+        return list(zip(placed[::2], placed[1::2], strict=True))
 
 
 def _draw_behind(sketch: _Sketch, person: Person, look: Look) -> None:
     """Draw the hair behind the face, the clothes, the neck and the ears."""
     top = -person.height
     if person.hair_style == 2:
-        sketch.shape(_contour(person.width * 1.3, 1.9, top * 1.16, 4.0), person.hair)
+        sketch.shape(_contour(person.width * 1.3, 1.75, top * 1.16, 4.0), person.hair)
     if person.hair_style == 5:
         sketch.oval(0, top * 1.18, 0.4, 0.34, person.hair)
-    sketch.shape(_contour(1.9, 3.2, 1.55, 2.2), look.clothes)
-    sketch.shape(_contour(0.5, 1.95, 0.5, 3.0), _shade(person.skin, 0.8))
+    sketch.shape(_contour(1.9, 4.2, 1.35, 6.0, middle=1.8), look.clothes)
+    sketch.shape(_contour(0.5, 1.95, 0.4, 3.0, middle=0.6), _shade(person.skin, 0.8))
     if person.hair_style:
         wide, low = person.width * 1.12, 0.35 if person.hair_style != 1 else 0.1
         sketch.shape(_contour(wide, low, top * 1.13, 2.3), person.hair)
@@ -222,7 +109,7 @@ def _draw_face(sketch: _Sketch, person: Person) -> None:
     height, width = person.height, person.width
     face = _contour(width, height, -height, person.jaw)
     if person.beard == 2:
-        sketch.shape(face, _mixed(person.hair, person.skin, 0.25))
+        sketch.shape(face, _mixed(_beard_of(person), person.skin, 0.25))
         sketch.oval(0, -0.18, width * 0.93, height * 0.8, person.skin, depth=0.3)
         sketch.oval(0, 0.3, width * 0.62, 0.34, person.skin, depth=0.5)
     else:
@@ -233,7 +120,6 @@ def _draw_face(sketch: _Sketch, person: Person) -> None:
         side = np.array([(-0.3, -1.08), (0.75, -0.86), (0.97, -0.35), (0.6, -0.62), (-0.2, -0.86)])
         parted = side * (width, height)
         sketch.shape(parted, person.hair)
-        sketch.shape(parted[[0, 4]].tolist() @ np.eye(2), person.hair)
         sketch.shape(_cap(person, 0.85), person.hair)
     elif person.hair_style:
         sketch.shape(_cap(person, 0.78), person.hair)
@@ -253,19 +139,19 @@ def _draw_eye(sketch: _Sketch, person: Person, look: Look, side: int) -> None:
     sketch.oval(x - 0.04, y - iris * 0.4, 0.025, 0.025, (250, 250, 250), depth=1.0)
     arc = np.linspace(np.pi * 1.03, np.pi * 1.97, 9)
     lid = np.stack([np.cos(arc) * width * 1.08, np.sin(arc) * height * 1.15], 1) @ turned
-    sketch.line(lid + (x, y), (36, 24, 22), 0.035, depth=0.9)
+    sketch.line(lid + np.array([x, y]), (36, 24, 22), 0.035, depth=0.9)
     middle = y - width * 0.5 - person.brow_gap
     ends = np.array([(-1.35, 0.05), (-0.4, -0.035), (0.4, -0.035), (1.35, 0.05)]) * (width, 1)
     ends[:, 1] += -side * person.brow_slant * ends[:, 0]
-    brow = _mixed(person.hair, (30, 22, 18), 0.4)
-    sketch.line(ends + (x, middle), brow, person.brow_weight, depth=0.9)
+    brow = _mixed(_beard_of(person), (30, 22, 18), 0.4)
+    sketch.line(ends + np.array([x, middle]), brow, person.brow_weight, depth=0.9)
 
 
 def _draw_nose(sketch: _Sketch, person: Person) -> None:
     y, width = person.nose_y, person.nose_width
     bridge = np.array([(-0.07, person.eye_y), (0.07, person.eye_y), (width, y), (-width, y)])
-    sketch.shape(bridge, _shade(person.skin, 0.94), depth=1.2)
-    sketch.oval(0, y, width, width * 0.55, _shade(person.skin, 0.88), depth=1.5)
+    sketch.shape(bridge, _shade(person.skin, 0.9), depth=1.2)
+    sketch.oval(0, y, width, width * 0.55, _shade(person.skin, 0.82), depth=1.5)
     sketch.oval(0, y - width * 0.25, width * 0.45, width * 0.45, person.skin, depth=1.6)
     for side in (-1, 1):
         x = side * width * 0.52
@@ -280,9 +166,9 @@ def _draw_mouth(sketch: _Sketch, person: Person, look: Look) -> None:
     upper = np.stack([along * width, bow - height * bulge], 1)
     lower = np.stack([along * width, bow + (height * 1.25 + look.mouth_opening) * bulge], 1)
     if person.beard:
-        edge = _mixed(person.hair, person.skin, 0.15)
+        edge = _mixed(_beard_of(person), person.skin, 0.45)
         hair = np.stack([along * width * 1.15, bow - height - 0.09 + 0.05 * along**2], 1)
-        sketch.line(hair, edge, 0.13, depth=1.1)
+        sketch.line(hair, edge, 0.1, depth=1.1)
     sketch.shape(np.concatenate([upper, lower[::-1]]), person.lips, depth=1.1)
     middle = np.stack([along * width * 0.94, bow], 1)
     sketch.line(middle, _shade(person.lips, 0.5), 0.035, depth=1.1)
@@ -298,18 +184,26 @@ def _draw_glasses(sketch: _Sketch, person: Person) -> None:
     rim = np.stack([_power(np.cos(arc), power), _power(np.sin(arc), power)], 1)
     for side in (-1, 1):
         middle = (side * person.eye_distance, person.eye_y + 0.02)
-        sketch.line(rim * (0.32, 0.27) + middle, person.frame, 0.045, depth=1.0)
+        sketch.line(rim * (0.32, 0.27) + middle, person.frame, 0.035, depth=1.0)
     bridge = np.array([(0.32 - person.eye_distance, 0.0), (person.eye_distance - 0.32, 0.0)])
-    sketch.line(bridge + (0, person.eye_y), person.frame, 0.045, depth=1.0)
+    sketch.line(bridge + np.array([0, person.eye_y]), person.frame, 0.035, depth=1.0)
 
 
-def _lit(head: Image.Image, look: Look, units: float) -> Image.Image:
-    """Return the head under the light of a look."""
-    pixels = np.asarray(head).astype(np.float32)
-    ticks = (np.arange(head.width, dtype=np.float32) / head.width - 0.5) * units / 2
-    slope = 1 + look.light[0] * ticks[None, :] + look.light[1] * ticks[:, None]
-    pixels[..., :3] *= np.clip(slope, 0.3, 1.6)[..., None] * np.array(look.gain, np.float32)
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+def _lit(head: Image.Image, look: Look) -> Image.Image:
+    """Return the head under the light of a look, which changes evenly from corner to corner."""
+    across, down = (1 + share * np.array([-1, 1]) for share in look.light)
+    corners = (down[:, None, None] * across[None, :, None]) * np.array(look.gain) * 255
+    light = Image.fromarray(np.minimum(corners, 255).astype(np.uint8)).resize(
+        head.size, Image.Resampling.BILINEAR, box=(0.5, 0.5, 1.5, 1.5)
+    )
+    lit = ImageChops.multiply(head.convert("RGB"), light)
+    lit.putalpha(head.getchannel("A"))
+    return lit
+
+
+def _beard_of(person: Person) -> Colour:
+    """Return the colour of brows and beard: that of the hair, but darker than the skin."""
+    return colour_of([min(h, 0.62 * s) for h, s in zip(person.hair, person.skin, strict=True)])
 
 
 def _oval(x: float, y: float, width: float, height: float) -> np.ndarray:
@@ -317,20 +211,18 @@ def _oval(x: float, y: float, width: float, height: float) -> np.ndarray:
     return np.stack([x + width * np.cos(arc), y + height * np.sin(arc)], 1)
 
 
-def _contour(width: float, bottom: float, top: float, exponent: float) -> np.ndarray:
-    """Return a closed line: an ellipse above the middle, squarer below it for larger exponents.
+def _contour(
+    width: float, bottom: float, top: float, exponent: float, *, middle: float = 0.0
+) -> np.ndarray:
+    """Return a closed line that is widest at the height `middle`.
 
-    `top` may lie below 0: then the widest part is at the top.
+    Above it is an ellipse; below it is squarer for larger exponents.
     """
     arc = np.linspace(0, 2 * np.pi, 65)[:-1]
     x, y = np.cos(arc), np.sin(arc)
     below = y > 0
-    x = np.where(below, _power(x, 2 / exponent), x)
-    y = np.where(below, _power(y, 2 / exponent), y)
-    middle = max(top, 0.0)
-    return np.stack([width * x, np.where(below, middle + (bottom - middle) * y, 0)], 1) + np.stack(
-        [np.zeros_like(x), np.where(below, 0, middle + (middle - top if top < 0 else 0.25) * y)], 1
-    )
+    x, y = np.where(below, _power(x, 2 / exponent), x), np.where(below, _power(y, 2 / exponent), y)
+    return np.stack([width * x, middle + y * np.where(below, bottom - middle, middle - top)], 1)
 
 
 def _cap(person: Person, reach: float) -> np.ndarray:
@@ -346,15 +238,10 @@ def _power(values: np.ndarray, exponent: float) -> np.ndarray:
     return np.sign(values) * np.abs(values) ** exponent
 
 
-def _colour(values: Sequence[float] | np.ndarray) -> Colour:
-    red, green, blue = (int(min(255, max(0, value))) for value in values)
-    return red, green, blue
-
-
 def _shade(colour: Colour, share: float) -> Colour:
-    return _colour([value * share for value in colour])
+    return colour_of([value * share for value in colour])
 
 
 def _mixed(colour: Colour, other: Colour, share: float) -> Colour:
     """Return `colour` with a share of another."""
-    return _colour([(1 - share) * a + share * b for a, b in zip(colour, other, strict=True)])
+    return colour_of([(1 - share) * a + share * b for a, b in zip(colour, other, strict=True)])

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
-from ilk.datasets.heads import Look, draw_head, look_of, person_of
+from ilk.datasets.heads import draw_head
+from ilk.datasets.people import Look, look_of, person_of
 from ilk.errors import DataError, InvalidInput
 from ilk.items import Item, Items
 
@@ -24,10 +25,8 @@ _FIRST = {"train": 0, "test": 500}
 """The number of the first person of each part."""
 _NUM_PEOPLE = {"train": 60, "test": 40}
 _MOST_PEOPLE = 500
-_UNIT = 0.17
+_UNIT = 0.19
 """Half the width of an average face, as a share of a portrait's side."""
-_HEAD_UNITS = 5
-"""The side of the square that a head is drawn in, in half widths of a face."""
 
 
 def portraits(
@@ -163,15 +162,15 @@ def _middle(size_pixels: int, look: Look) -> np.ndarray:
 
 def _background(width: int, height: int, look: Look) -> Image.Image:
     """Return a wall whose colour changes from corner to corner."""
-    share = (np.arange(width)[None, :] / width + np.arange(height)[:, None] / height)[..., None] / 2
-    first, last = np.array(look.backgrounds)
-    return Image.fromarray((first + (last - first) * share).astype(np.uint8))
+    first, last = np.array(look.backgrounds, np.uint8)
+    corners = np.stack([first, (first // 2 + last // 2), (first // 2 + last // 2), last])
+    wall = Image.fromarray(corners.reshape(2, 2, 3))
+    return wall.resize((width, height), Image.Resampling.BILINEAR, box=(0.5, 0.5, 1.5, 1.5))
 
 
 def _paste(canvas: Image.Image, person: int, look: Look, middle: np.ndarray, unit: float) -> None:
-    side = int(np.ceil(unit * _HEAD_UNITS))
-    head = draw_head(person_of(person), look, side, unit)
-    x, y = (round(float(value) - side / 2) for value in middle)
+    head, inside = draw_head(person_of(person), look, unit)
+    x, y = (round(float(value)) for value in middle - inside)
     canvas.paste(head, (x, y), head)
 
 
@@ -188,6 +187,6 @@ def _box(person: int, look: Look, middle: np.ndarray, unit: float) -> Box:
 
 
 def _grained(canvas: Image.Image, noise: float, random: np.random.Generator) -> np.ndarray:
-    pixels = np.asarray(canvas).astype(np.float32)
-    grain = random.standard_normal(pixels.shape[:2], np.float32) * np.float32(noise)
-    return np.clip(pixels + grain[..., None], 0, 255).astype(np.uint8)
+    grain = random.standard_normal((canvas.height, canvas.width), np.float32) * np.float32(noise)
+    layer = Image.fromarray((grain + 128.5).astype(np.uint8))
+    return np.array(ImageChops.add(canvas, Image.merge("RGB", (layer,) * 3), offset=-128))
