@@ -27,7 +27,7 @@ def test_our_distances_conform(distance: Distance) -> None:
 
 
 def test_our_losses_are_plugins() -> None:
-    assert {"triplet", "normalized_softmax", "contrastive"} <= set(OURS)
+    assert {"triplet", "normalized_softmax", "contrastive", "arcface", "adaface"} <= set(OURS)
 
 
 @pytest.mark.parametrize("name", OURS)

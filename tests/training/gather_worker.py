@@ -15,7 +15,7 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from ilk.distances import Euclidean
-from ilk.losses import Contrastive, Loss, NormalizedSoftmax, Triplet, gather_embeddings
+from ilk.losses import AdaFace, Contrastive, Loss, NormalizedSoftmax, Triplet, gather_embeddings
 
 EVEN, UNEVEN, EMPTY = (6, 6), (7, 3), (8, 0)
 
@@ -24,11 +24,16 @@ def _softmax() -> Loss:
     return NormalizedSoftmax(num_classes=4, embedding_size=5, distance=Euclidean())
 
 
+def _adaface() -> Loss:
+    return AdaFace(num_classes=4, embedding_size=5, scale=8.0)
+
+
 LOSSES: dict[str, Callable[[], Loss]] = {
     "all triplets": lambda: Triplet(margin=0.3),
     "hardest triplets": lambda: Triplet(margin=0.3, triplets="hardest"),
     "contrastive": Contrastive,
     "softmax": _softmax,
+    "adaface": _adaface,
 }
 
 

@@ -22,6 +22,8 @@ class Loss(nn.Module, ABC):
     - Value and gradient do not depend on the order of the batch or on which integers name the
       classes, and are finite for every finite batch: duplicates, a collapsed batch, all-zero and
       opposite embeddings.
+    - A loss may follow what it sees in buffers, which are part of its state; the same state and
+      batch give the same value.
     - A batch from which nothing can be learnt raises `NoSignal`. A loss of 0 is an answer: nothing
       is left to improve.
     """
@@ -31,6 +33,10 @@ class Loss(nn.Module, ABC):
 
     min_per_class: ClassVar[int]
     """How many items of a class a batch needs, so that the class can be learnt from."""
+
+    weighs_lengths: ClassVar[bool] = False
+    """Whether how much an item counts depends on the length of its embedding, which gets no
+    gradient from that: then the gradient is the slope of the loss for turns only."""
 
     def __init__(self, distance: Distance) -> None:
         super().__init__()

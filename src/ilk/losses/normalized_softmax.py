@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import inf
 from typing import final
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from ilk.distances import Cosine, Distance
 from ilk.errors import InvalidInput
+from ilk.losses.class_weights import class_distances, draw_class_weights
 from ilk.losses.loss import Loss
 
 __all__ = ["NormalizedSoftmax"]
@@ -38,6 +38,7 @@ class NormalizedSoftmax(Loss):
             the embeddings are not of size D.
 
     Example:
+        >>> import torch
         >>> loss = NormalizedSoftmax(num_classes=3, embedding_size=2, temperature=1.0)
         >>> with torch.no_grad():
         ...     _ = loss.class_weights.fill_(1.0)  # every class at the same point
@@ -58,15 +59,10 @@ class NormalizedSoftmax(Loss):
         distance: Distance = _COSINE,
     ) -> None:
         super().__init__(distance)
-        if num_classes < 2 or embedding_size < 1:
-            raise InvalidInput(
-                "num_classes must be at least 2 and embedding_size at least 1, got "
-                f"{num_classes} and {embedding_size}"
-            )
         if not 0 < temperature < inf:
             raise InvalidInput(f"temperature must be above 0 and finite, got {temperature}")
         self.temperature = float(temperature)
-        self.class_weights = nn.Parameter(normalize(torch.randn(num_classes, embedding_size)))
+        self.class_weights = draw_class_weights(num_classes, embedding_size)
         """A point per class, (C, D), drawn with torch's global generator at unit length."""
 
     def extra_repr(self) -> str:
@@ -78,19 +74,5 @@ class NormalizedSoftmax(Loss):
         )
 
     def _loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        num_classes, embedding_size = self.class_weights.shape
-        if embeddings.shape[1] != embedding_size:
-            raise InvalidInput(
-                f"expected embeddings of size {embedding_size}, the class weights' size, got "
-                f"{embeddings.shape[1]}"
-            )
-        smallest, largest = int(labels.min()), int(labels.max())
-        if not 0 <= smallest <= largest < num_classes:
-            raise InvalidInput(
-                f"expected labels from 0 to {num_classes - 1}, got {smallest} to {largest}; number "
-                "the training classes from 0"
-            )
-        dtype = torch.promote_types(embeddings.dtype, self.class_weights.dtype)
-        dtype = torch.promote_types(dtype, torch.float32)
-        distances = self.distance.pairwise(embeddings.to(dtype), self.class_weights.to(dtype))
+        distances = class_distances(self.distance, embeddings, labels, self.class_weights)
         return cross_entropy(distances / -self.temperature, labels.long())

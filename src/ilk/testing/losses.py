@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from ilk.errors import IlkError, NoSignal
@@ -17,9 +18,10 @@ __all__ = ["check_loss"]
 def check_loss(factory: Callable[..., nn.Module]) -> None:
     """Check that a loss trains, says when it cannot, and computes safely.
 
-    A scalar in float32 or better whose gradient is its slope; independent of the order of the
-    batch (and of the names of the classes, unless it learns weights for them); the same under
-    automatic mixed precision; finite with duplicates, a collapsed batch and zero embeddings;
+    A scalar in float32 or better whose gradient is its slope (with a true `weighs_lengths`, for
+    turns of the embeddings); from the same state the same, independent of the order of the batch
+    (and of the names of the classes, unless it learns weights for them), also under automatic
+    mixed precision; finite with duplicates, a collapsed batch and zero embeddings;
     parameters that keep their dtype; `NoSignal` on an empty batch, and, where it needs pairs, on
     one class and on classes of one item; classes that come together downhill.
 
@@ -51,16 +53,17 @@ def check_loss(factory: Callable[..., nn.Module]) -> None:
 def _check_loss_value(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> None:
     import torch
 
+    start, loss = loss, deepcopy(loss)  # it may follow what it sees
     value = loss(embeddings, labels)
     claim(value.ndim == 0, f"a loss must be a scalar, got shape {tuple(value.shape)}")
     order = torch.arange(len(labels)).flip(0)
-    again = {"the batch reversed": loss(embeddings[order], labels[order])}
+    again = {"the batch reversed": deepcopy(start)(embeddings[order], labels[order])}
     if not loss.needs_classes:
-        again["other names of the classes"] = loss(embeddings, 90 - 7 * labels)
+        again["other names of the classes"] = deepcopy(start)(embeddings, 90 - 7 * labels)
     for what, other in again.items():
         close(f"the loss of {what}", other.item(), value.item(), 1e-5 * (1 + abs(value.item())))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        mixed = loss(embeddings, labels).item()
+        mixed = deepcopy(start)(embeddings, labels).item()
     close("the loss under mixed precision", mixed, value.item(), 1e-6)
 
 
@@ -130,8 +133,12 @@ def _check_loss_slope(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> No
     import torch
 
     x = embeddings.double().requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(x, labels), x)
+    (gradient,) = torch.autograd.grad(deepcopy(loss)(x, labels), x)
     step = torch.from_numpy(normal(len(x), seed=4)) * 1e-6
+    if getattr(loss, "weighs_lengths", False):  # across: there and back the lengths are the same
+        at = x.detach()
+        step -= (step * at).sum(1, keepdim=True) / (at * at).sum(1, keepdim=True) * at
     with torch.no_grad():
-        rise = (loss(x + step, labels) - loss(x - step, labels)).item() / 2
+        ahead, back = deepcopy(loss)(x + step, labels), deepcopy(loss)(x - step, labels)
+        rise = (ahead - back).item() / 2
     close("the slope of the loss and its gradient", rise, (gradient * step).sum().item(), 1e-10)
