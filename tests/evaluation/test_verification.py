@@ -14,7 +14,8 @@ from ilk.distances import Cosine, Distance, Euclidean, Hyperbolic
 from ilk.errors import DataError, InvalidInput
 from ilk.evaluation import EvaluationSettings
 from ilk.evaluation.intervals import ClassBootstrap
-from ilk.evaluation.pairs import Pairs, fold_accuracy, read_pairs
+from ilk.evaluation.pairs import Pairs, fold_accuracy
+from ilk.evaluation.pairs_file import read_pairs
 from ilk.evaluation.verification import compare_all, det_curve, equal_error, fnmr_at, rate_draws
 from ilk.evaluation.verification_figures import verification_figures
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from ilk.distances import Distance
 from ilk.errors import InvalidInput
-from ilk.evaluation.figures import Evaluation, Figure
+from ilk.evaluation.figures import Evaluation, Figure, Mistake
 from ilk.evaluation.intervals import ClassBootstrap
 from ilk.evaluation.mistakes import find_mistakes
-from ilk.evaluation.open_set import open_set
+from ilk.evaluation.open_set import OpenSet, open_set
 from ilk.evaluation.pairs import Pairs, fold_accuracy
 from ilk.evaluation.retrieval import retrieval
 from ilk.evaluation.settings import EvaluationSettings
@@ -74,6 +74,61 @@ def evaluate(
     class_ids = np.array([position[name] for name in names], np.int64)
     bootstrap = ClassBootstrap(len(classes), num_draws=settings.num_bootstraps, seed=settings.seed)
     steps = _Steps(progress)
+    per_query, mistakes = (
+        _ranked(embeddings, class_ids, distance, settings, steps.part(0))
+        if settings.protocol != "open-set"
+        else ({}, ())
+    )
+    found = OpenSet(())
+    if settings.protocol != "retrieval":
+        found = open_set(
+            embeddings,
+            class_ids,
+            distance,
+            settings,
+            bootstrap,
+            groups=groups,
+            progress=steps.part(1),
+        )
+    compared = _compared(embeddings, class_ids, distance, settings, bootstrap)
+    steps.part(2)(1, 1)
+    num_lone = int(np.isnan(per_query["mrr"]).sum()) if per_query else 0
+    return Evaluation(
+        figures=(
+            *_retrieval_figures(per_query, class_ids, bootstrap, num_lone),
+            *found.figures,
+            *compared.figures,
+        ),
+        curves={**found.curves, **compared.curves},
+        genuine=compared.genuine,
+        impostor=compared.impostor,
+        per_query={**per_query, **found.per_query},
+        strangers=found.strangers,
+        mistakes=mistakes,
+        threshold=found.threshold,
+        open_set=found.trial,
+        counts={
+            "items": len(names),
+            "classes": len(classes),
+            **({"lone_queries": num_lone} if per_query else {}),
+            **found.counts,
+            **compared.counts,
+        },
+        settings={**settings.comparable, "distance": distance.settings},
+        classes=classes,
+        class_ids=class_ids,
+        hashes=tuple(hashes),
+    )
+
+
+def _ranked(
+    embeddings: np.ndarray,
+    class_ids: np.ndarray,
+    distance: Distance,
+    settings: EvaluationSettings,
+    progress: Progress,
+) -> tuple[dict[str, np.ndarray], tuple[Mistake, ...]]:
+    """Return the retrieval figures of every item, and the worst queries."""
     memory_bytes = settings.memory_mib << 20
     per_query = retrieval(
         embeddings,
@@ -81,19 +136,8 @@ def evaluate(
         distance,
         recall_at=sorted({1, *settings.recall_at}),
         memory_bytes=memory_bytes,
-        progress=steps.part(0),
+        progress=progress,
     )
-    found = open_set(
-        embeddings, class_ids, distance, settings, bootstrap, groups=groups, progress=steps.part(1)
-    )
-    comparisons = compare_all(
-        embeddings,
-        class_ids,
-        distance,
-        max_comparisons=settings.max_comparisons,
-        seed=settings.seed,
-    )
-    verification, curves = verification_figures(comparisons, settings, bootstrap)
     mistakes = find_mistakes(
         embeddings,
         per_query["mrr"],
@@ -102,33 +146,36 @@ def evaluate(
         num_neighbors=settings.num_neighbors,
         memory_bytes=memory_bytes,
     )
-    steps.part(2)(1, 1)
-    num_lone = int(np.isnan(per_query["mrr"]).sum())
+    return per_query, mistakes
+
+
+def _compared(
+    embeddings: np.ndarray,
+    class_ids: np.ndarray,
+    distance: Distance,
+    settings: EvaluationSettings,
+    bootstrap: ClassBootstrap,
+) -> Evaluation:
+    """Return what comparing all pairs shows; nothing where the protocol does not ask for it."""
+    if settings.protocol != "all":
+        return Evaluation(figures=())
+    comparisons = compare_all(
+        embeddings,
+        class_ids,
+        distance,
+        max_comparisons=settings.max_comparisons,
+        seed=settings.seed,
+    )
+    figures, curves = verification_figures(comparisons, settings, bootstrap)
     return Evaluation(
-        figures=(
-            *_retrieval_figures(per_query, class_ids, bootstrap, num_lone),
-            *found.figures,
-            *verification,
-        ),
-        curves={**found.curves, **curves},
+        figures=tuple(figures),
+        curves=curves,
         genuine=_sample(comparisons.genuine, settings),
         impostor=_sample(comparisons.impostor, settings),
-        per_query={**per_query, **found.per_query},
-        mistakes=mistakes,
-        threshold=found.threshold,
-        open_set=found.trial,
         counts={
-            "items": len(names),
-            "classes": len(classes),
-            "lone_queries": num_lone,
-            **found.counts,
             "genuine_comparisons": len(comparisons.genuine),
             "impostor_comparisons": len(comparisons.impostor),
         },
-        settings={**settings.comparable, "distance": distance.settings},
-        classes=classes,
-        class_ids=class_ids,
-        hashes=tuple(hashes),
     )
 
 

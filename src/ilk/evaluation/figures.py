@@ -15,6 +15,7 @@ from typing import Any, Self, final
 import numpy as np
 
 from ilk.errors import DataError, InvalidInput
+from ilk.evaluation.groups import GroupTable
 from ilk.thresholds import Threshold
 
 __all__ = ["SCHEMA_VERSION", "Curve", "Evaluation", "Figure", "Mistake", "OpenSetTrial"]
@@ -122,6 +123,11 @@ class Evaluation:
     per_query: dict[str, np.ndarray] = field(default_factory=dict)
     """For each figure that is a mean over items, its value for each item, (N,) float64; NaN where
     an item was not counted."""
+    strangers: dict[str, np.ndarray] = field(default_factory=dict)
+    """For each figure that is a mean over strangers, its value for each item, (N,) float64: the
+    share of draws in which it got a name; NaN where it never was a stranger."""
+    groups: tuple[GroupTable, ...] = ()
+    """Rates by the columns of a table that were asked for."""
     mistakes: tuple[Mistake, ...] = ()
     """Worst first."""
     threshold: Threshold | None = None
@@ -171,6 +177,8 @@ class Evaluation:
             "class_ids": _plain(self.class_ids),
             "hashes": list(self.hashes),
             "per_query": {key: _plain(array) for key, array in self.per_query.items()},
+            "strangers": {key: _plain(array) for key, array in self.strangers.items()},
+            "groups": [table.to_json() for table in self.groups],
         }
 
     @classmethod
@@ -224,6 +232,8 @@ def _parts(content: Mapping[str, Any]) -> dict[str, Any]:
         "class_ids": np.array(content["class_ids"], np.int64),
         "hashes": tuple(content["hashes"]),
         "per_query": {key: _reals(values) for key, values in content["per_query"].items()},
+        "strangers": {key: _reals(v) for key, v in content.get("strangers", {}).items()},
+        "groups": tuple(GroupTable.from_json(table) for table in content.get("groups", ())),
     }
 
 

@@ -15,11 +15,9 @@ from typing import final
 import numpy as np
 
 from ilk.evaluation.figures import Figure
+from ilk.evaluation.shares import FEW_CLASSES
 
 __all__ = ["FEW_CLASSES", "ClassBootstrap"]
-
-FEW_CLASSES = 5
-"""With fewer classes than this a bootstrap by class says little."""
 
 _LEVEL = 0.95
 _DRAWS_AT_ONCE = 100

@@ -16,7 +16,7 @@ from typing import final
 
 import numpy as np
 
-from ilk.calibration import clopper_pearson, limit_for_fpir
+from ilk.calibration import limit_for_fpir
 from ilk.distances import Distance
 from ilk.errors import InvalidInput, NotEnoughTrials
 from ilk.evaluation.figures import Curve, Figure, OpenSetTrial
@@ -33,6 +33,7 @@ from ilk.evaluation.identification import (
 from ilk.evaluation.intervals import ClassBootstrap
 from ilk.evaluation.protocol import Draw, draw_protocol
 from ilk.evaluation.settings import EvaluationSettings
+from ilk.evaluation.shares import Share
 from ilk.thresholds import Threshold, within
 
 __all__ = ["OpenSet", "open_set"]
@@ -47,6 +48,7 @@ class OpenSet:
 
     figures: tuple[Figure, ...]
     per_query: dict[str, np.ndarray] = field(default_factory=dict)
+    strangers: dict[str, np.ndarray] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
     trial: OpenSetTrial = field(default_factory=OpenSetTrial.empty)
     threshold: Threshold | None = None
@@ -83,6 +85,7 @@ def open_set(
                 class_ids,
                 num_exemplars=settings.num_exemplars,
                 enrolled_share=settings.enrolled_share,
+                max_stranger_items=settings.max_stranger_items,
                 seed=[settings.seed, 2, number],
                 groups=groups if settings.exclude_same_group else None,
             )
@@ -94,11 +97,12 @@ def open_set(
         asked.append((draw, answers))
         if progress is not None:
             progress(number + 1, settings.num_draws)
-    figures, per_query = _all_figures(asked, class_ids, settings, bootstrap)
+    figures, per_query, strangers = _all_figures(asked, class_ids, settings, bootstrap)
     draw, answers = asked[0]
     return OpenSet(
         figures=figures,
         per_query=per_query,
+        strangers=strangers,
         curves={"dir": _dir_curve(asked)},
         trial=_trial(draw, answers, class_ids),
         threshold=_threshold(draw, answers, distance, settings),
@@ -124,14 +128,17 @@ def _nothing(name: str, reason: str, num_trials: int = 0, num_classes: int = 0) 
 
 def _all_figures(
     asked: _Asked, class_ids: np.ndarray, settings: EvaluationSettings, bootstrap: ClassBootstrap
-) -> tuple[tuple[Figure, ...], dict[str, np.ndarray]]:
-    draw, answers = asked[0]
+) -> tuple[tuple[Figure, ...], dict[str, np.ndarray], dict[str, np.ndarray]]:
+    draw, _ = asked[0]
     times = "one draw" if len(asked) == 1 else f"mean of {len(asked)} draws"
     note = f"{times}; no stranger is judged by a threshold that its class had a part in"
     figures, achieved = [], []
+    mated, others = [d.mated for d, _ in asked], [d.strangers for d, _ in asked]
+    num_items = len(class_ids)
     per_query = {
-        "rank_1": _item_means(asked, [a.found[: a.num_mated] for _, a in asked], len(class_ids))
+        "rank_1": _item_means(mated, [a.found[: a.num_mated] for _, a in asked], num_items)
     }
+    strangers: dict[str, np.ndarray] = {}
     for target in settings.fpir_targets:
         name = f"fnir_at_fpir_{target:g}"
         try:
@@ -145,21 +152,26 @@ def _all_figures(
             (misses(answers, zero) + misses(answers, one)) / 2
             for (_, answers), (zero, one) in zip(asked, limits, strict=True)
         ]
-        per_query[name] = _item_means(asked, missed, len(class_ids))
+        per_query[name] = _item_means(mated, missed, num_items)
+        named = [
+            within(answers.strangers, np.array(both)[draw.half]).astype(float)
+            for (draw, answers), both in zip(asked, limits, strict=True)
+        ]
+        strangers[f"fpir_at_target_{target:g}"] = _item_means(others, named, num_items)
         draws = bootstrap.draws(fnir_draws(asked, class_ids, target))
         figures.append(_item_figure(name, per_query[name], draws, class_ids, bootstrap, note))
-        achieved.append(_achieved(draw, answers, class_ids, target, limits[0]))
+        achieved.append(_achieved(draw, class_ids, target, named[0]))
     rank_1 = bootstrap.mean("rank_1", per_query["rank_1"], class_ids, note=note)
     detection = _auroc_figure(asked, class_ids, bootstrap, note)
-    return (*figures, *achieved, detection, rank_1), per_query
+    return (*figures, *achieved, detection, rank_1), per_query, strangers
 
 
-def _item_means(asked: _Asked, values: list[np.ndarray], num_items: int) -> np.ndarray:
+def _item_means(items: list[np.ndarray], values: list[np.ndarray], num_items: int) -> np.ndarray:
     """Return for each item the mean of its values over the draws; NaN if it has none, (N,)."""
     total, number = np.zeros(num_items), np.zeros(num_items)
-    for (draw, _), value in zip(asked, values, strict=True):
-        total[draw.mated] += value
-        number[draw.mated] += 1
+    for item, value in zip(items, values, strict=True):
+        total[item] += value
+        number[item] += 1
     means: np.ndarray = np.where(number > 0, total / np.maximum(number, 1), np.nan)
     return means
 
@@ -178,25 +190,16 @@ def _item_figure(
     return bootstrap.figure(name, value, draws, int(counted.sum()), num_classes, note=note)
 
 
-def _achieved(
-    draw: Draw,
-    answers: Answers,
-    class_ids: np.ndarray,
-    target: float,
-    limits: tuple[float, float],
-) -> Figure:
+def _achieved(draw: Draw, class_ids: np.ndarray, target: float, named: np.ndarray) -> Figure:
     """Return the FPIR of the first draw's strangers, each judged by the other half's limit."""
-    is_named = within(answers.strangers, np.array(limits)[draw.half])
-    num_trials, num_classes = len(is_named), len(np.unique(class_ids[draw.strangers]))
-    low, high = clopper_pearson(int(is_named.sum()), num_trials)
+    share = Share.of(named, class_ids[draw.strangers])
     return Figure(
         f"fpir_at_target_{target:g}",
-        float(is_named.mean()),
-        low,
-        high,
-        num_trials,
-        num_classes,
-        "first draw; exact interval (Clopper-Pearson), taking probes as independent",
+        share.value,
+        *share.interval(),
+        share.num_trials,
+        share.num_classes,
+        "first draw; exact interval (Clopper-Pearson), clustered by class",
     )
 
 

@@ -4,34 +4,24 @@ The limit that a fold is judged by is the most accurate one on the nine others; 
 mean accuracy over the folds with its standard error. A pair of which an item is missing cannot be
 answered and counts as an error. Source: Huang et al., Labeled Faces in the Wild (2007).
 
-A pairs file is one of
-
-- LFW's: a head "folds  pairs-per-kind" (or one number: one fold), then lines of three,
-  "name n1 n2", for the same person and of four, "name1 n1 name2 n2", for two;
-- plain lines "path1 path2 same", separated by blanks, tabs or commas, where `same` is 1 or 0, yes
-  or no, true or false; cut into ten folds in order, each with its share of both kinds.
-
 Shapes: P pairs, F folds.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import final
 
 import numpy as np
 
-from ilk.errors import DataError, InvalidInput
+from ilk.errors import InvalidInput
 from ilk.evaluation.figures import Figure
 from ilk.thresholds import within
 
-__all__ = ["Pairs", "fold_accuracy", "read_pairs"]
+__all__ = ["Pairs", "fold_accuracy", "fold_limits"]
 
-_YES_NO = {"1": True, "yes": True, "true": True, "same": True}
-_YES_NO |= {"0": False, "-1": False, "no": False, "false": False, "different": False}
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """The 97.5 % point of Student's t with 1 to 9 degrees of freedom."""
 
@@ -47,6 +37,51 @@ class Pairs:
     """(P,) bool."""
     fold: np.ndarray
     """(P,) int64, from 0 to F - 1."""
+    people: tuple[tuple[str, str], ...] = ()
+    """The names of both people of each pair; empty where the file does not give them."""
+    metadata: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What else the file says of each pair, by column."""
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def person_ids(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return whose both items of each pair are, (P,) int64 each, as far as the pairs tell.
+
+        By the names of the people; without them, items that pairs call the same are of one person,
+        and all others of one each.
+
+        Example:
+            >>> pairs = Pairs(
+            ...     ("a", "b", "d"), ("b", "c", "c"), np.array([True, True, False]), np.zeros(3)
+            ... )
+            >>> first, second = pairs.person_ids()
+            >>> first.tolist(), second.tolist()
+            ([0, 0, 1], [0, 0, 0])
+        """
+        if self.people:
+            known = {
+                name: i for i, name in enumerate(dict.fromkeys(chain.from_iterable(self.people)))
+            }
+            ids = np.array([(known[a], known[b]) for a, b in self.people], np.int64)
+            return ids[:, 0], ids[:, 1]
+        parent: dict[str, str] = {}
+
+        def root(name: str) -> str:
+            while parent.setdefault(name, name) != name:
+                parent[name] = name = parent[parent[name]]
+            return name
+
+        ends = [(_normal(a), _normal(b)) for a, b in zip(self.first, self.second, strict=True)]
+        for (a, b), is_same in zip(ends, self.is_same, strict=True):
+            if is_same:
+                parent[root(a)] = root(b)
+        number: dict[str, int] = {}
+        ids = np.array(
+            [[number.setdefault(root(name), len(number)) for name in both] for both in ends],
+            np.int64,
+        )
+        return ids[:, 0], ids[:, 1]
 
     def positions(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the (P,) positions in `names` of both items of each pair; -1 where missing.
@@ -63,30 +98,6 @@ class Pairs:
         first = [known.get(_normal(name), -1) for name in self.first]
         second = [known.get(_normal(name), -1) for name in self.second]
         return np.array(first, np.int64), np.array(second, np.int64)
-
-
-def read_pairs(path: str | Path) -> Pairs:
-    """Read a pairs file of either form.
-
-    Raises:
-        DataError: A line is of neither form, or there are no pairs.
-        OSError: The file cannot be read.
-    """
-    text = Path(path).read_text(encoding="utf-8-sig")
-    lines = [(n, line.strip()) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
-    head = re.fullmatch(r"(?:(\d+)\s+)?(\d+)", lines[0][1]) if lines else None
-    if head is not None:
-        return _read_lfw(path, lines[1:], int(head[1] or 1), int(head[2]))
-    rows = [_read_plain(path, n, line) for n, line in lines]
-    pairs = [row for row in rows if row is not None]
-    if not pairs:
-        raise DataError(f"{path}: expected pairs, found none; see the two forms in the manual")
-    is_same = np.array([same for _, _, same in pairs])
-    fold = np.zeros(len(pairs), np.int64)
-    for kind in (False, True):
-        where = np.flatnonzero(is_same == kind)
-        fold[where] = np.arange(len(where)) * 10 // max(1, len(where))
-    return Pairs(tuple(a for a, _, _ in pairs), tuple(b for _, b, _ in pairs), is_same, fold)
 
 
 def fold_accuracy(distances: np.ndarray, is_same: np.ndarray, fold: np.ndarray) -> Figure:
@@ -112,9 +123,9 @@ def fold_accuracy(distances: np.ndarray, is_same: np.ndarray, fold: np.ndarray) 
         1.0
     """
     folds = np.unique(fold)
-    if len(folds) < 2:
-        raise InvalidInput(f"expected pairs in at least two folds, got {len(folds)}")
-    accuracies = np.array([_accuracy(distances, is_same, fold == this) for this in folds])
+    limits = fold_limits(distances, is_same, fold)
+    is_right = (within(distances, limits) == is_same) & ~np.isnan(distances)
+    accuracies = np.array([is_right[fold == this].mean() for this in folds])
     mean, error = float(accuracies.mean()), float(accuracies.std(ddof=1) / len(folds) ** 0.5)
     reach = error * (_STUDENT[len(folds) - 2] if len(folds) <= 10 else 1.96)
     num_missing = int(np.isnan(distances).sum())
@@ -132,11 +143,25 @@ def fold_accuracy(distances: np.ndarray, is_same: np.ndarray, fold: np.ndarray) 
     )
 
 
-def _accuracy(distances: np.ndarray, is_same: np.ndarray, is_judged: np.ndarray) -> float:
-    """Return the accuracy on the judged pairs at the best limit of the others; NaN is wrong."""
-    limit = _best_limit(distances[~is_judged], is_same[~is_judged])
-    is_right = within(distances, limit) == is_same
-    return float((is_right & ~np.isnan(distances))[is_judged].mean())
+def fold_limits(distances: np.ndarray, is_same: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Return for each pair the most accurate limit on the folds that it is not in, (P,).
+
+    Args:
+        distances: Of each pair, (P,); NaN where an item is missing.
+        is_same: Whether the pair is of one class, (P,).
+        fold: Of each pair, (P,), at least two different.
+
+    Raises:
+        InvalidInput: There are fewer than two folds.
+    """
+    folds = np.unique(fold)
+    if len(folds) < 2:
+        raise InvalidInput(f"expected pairs in at least two folds, got {len(folds)}")
+    limits = np.empty(len(distances))
+    for this in folds:
+        others = fold != this
+        limits[~others] = _best_limit(distances[others], is_same[others])
+    return limits
 
 
 def _best_limit(distances: np.ndarray, is_same: np.ndarray) -> float:
@@ -148,43 +173,6 @@ def _best_limit(distances: np.ndarray, is_same: np.ndarray) -> float:
     right = np.searchsorted(same, limits, "right") - np.searchsorted(different, limits, "right")
     best = np.flatnonzero(right == right.max())
     return float(limits[best[len(best) // 2]])
-
-
-def _read_lfw(
-    path: str | Path, lines: list[tuple[int, str]], num_folds: int, per_kind: int
-) -> Pairs:
-    first, second, is_same = [], [], []
-    for n, line in lines:
-        parts = line.split("\t") if "\t" in line else line.split()
-        if len(parts) == 3:
-            parts = [parts[0], parts[1], parts[0], parts[2]]
-            is_same.append(True)
-        else:
-            is_same.append(False)
-        if len(parts) != 4 or not (parts[1].isdigit() and parts[3].isdigit()):
-            raise DataError(
-                f"{path} line {n}: expected 'name n1 n2' or 'name1 n1 name2 n2', got {line!r}"
-            )
-        first.append(f"{parts[0]}_{int(parts[1]):04d}")
-        second.append(f"{parts[2]}_{int(parts[3]):04d}")
-    if len(first) != num_folds * 2 * per_kind:
-        raise DataError(
-            f"{path}: its first line promises {num_folds} folds of {per_kind} + {per_kind} pairs, "
-            f"got {len(first)} pairs; is the file cut off?"
-        )
-    fold = np.arange(len(first)) // (2 * per_kind)
-    return Pairs(tuple(first), tuple(second), np.array(is_same, bool), fold)
-
-
-def _read_plain(path: str | Path, n: int, line: str) -> tuple[str, str, bool] | None:
-    """Return a pair, or None for a table's head in the first line."""
-    separator = "\t" if "\t" in line else "," if "," in line else None
-    parts = [part.strip() for part in line.split(separator)]
-    if len(parts) == 3 and parts[2].lower() in _YES_NO:
-        return parts[0], parts[1], _YES_NO[parts[2].lower()]
-    if n == 1 and len(parts) == 3:
-        return None
-    raise DataError(f"{path} line {n}: expected 'path1 path2 same' with same 1 or 0, got {line!r}")
 
 
 def _known_names(names: Iterable[str]) -> dict[str, int]:

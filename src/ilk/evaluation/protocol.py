@@ -4,6 +4,12 @@ Classes, not items, are divided, so that no stranger has a sibling in the galler
 are divided once more, by class, into two halves: the threshold that one half is judged by is
 chosen on the other, and the roles are swapped, so that every stranger is used and none is judged
 by a threshold that it had a part in.
+
+Who is a stranger is one of two choices. By default a share of the classes is enrolled at random and
+all others are strangers, those with many items like those with one: mated probes and strangers are
+alike. With `max_stranger_items` all classes that are large enough are enrolled, and the strangers
+are those of at most so many items, as in LFW the people of whom there is one picture; classes in
+between are in neither. Then nothing but the exemplars and the halves is drawn.
 """
 
 from __future__ import annotations
@@ -43,6 +49,7 @@ def draw_protocol(
     *,
     num_exemplars: int = 5,
     enrolled_share: float = 0.5,
+    max_stranger_items: int | None = None,
     seed: int | Sequence[int] = 0,
     groups: Sequence[str | None] | None = None,
 ) -> Draw:
@@ -55,6 +62,8 @@ def draw_protocol(
         class_ids: (N,) from 0 to C - 1.
         num_exemplars: Exemplars of each enrolled class, at least 1.
         enrolled_share: The share of all classes to enroll, above 0 and below 1.
+        max_stranger_items: Enroll all classes that can be instead, and let strangers be those of
+            at most so many items, from 1 to `num_exemplars`.
         seed: Decides everything that is drawn.
         groups: Of each item. Given, a mated probe that shares a group with an exemplar of its
             class is left out: pictures of one burst would answer for each other.
@@ -73,16 +82,25 @@ def draw_protocol(
             "expected at least 1 exemplar and an enrolled_share between 0 and 1, got "
             f"{num_exemplars} and {enrolled_share}"
         )
+    if max_stranger_items is not None and not 1 <= max_stranger_items <= num_exemplars:
+        raise InvalidInput(
+            f"expected strangers of at most 1 to {num_exemplars} items, as a class of more is "
+            f"enrolled, got {max_stranger_items}"
+        )
     rng = np.random.default_rng(seed)
     sizes = np.bincount(class_ids) if len(class_ids) else np.zeros(0, np.int64)
     shuffled = rng.permutation(np.flatnonzero(sizes))
     can_enroll = shuffled[sizes[shuffled] > num_exemplars]
     wanted = min(round(enrolled_share * len(shuffled)), len(can_enroll), len(shuffled) - 2)
-    if wanted < 1:
+    others = shuffled[~np.isin(shuffled, can_enroll[:wanted])]
+    if max_stranger_items is not None:
+        wanted, others = len(can_enroll), shuffled[sizes[shuffled] <= max_stranger_items]
+    small = "" if max_stranger_items is None else f" of at most {max_stranger_items} items"
+    if wanted < 1 or len(others) < 2:
         raise InvalidInput(
             f"the open-set protocol needs a class of more than {num_exemplars} items and two "
-            f"further classes, got {len(shuffled)} classes, {len(can_enroll)} of them with more "
-            f"than {num_exemplars} items; lower --exemplars or add items"
+            f"further classes{small}, got {len(shuffled)} classes, {len(can_enroll)} of them with "
+            f"more than {num_exemplars} items; lower --exemplars or add items"
         )
     enrolled = np.sort(can_enroll[:wanted])
     order = rng.permutation(len(class_ids))
@@ -94,11 +112,10 @@ def draw_protocol(
     is_probe[exemplars] = False
     same_group = _same_group(class_ids, exemplars, groups) & is_probe & is_enrolled
     mated = np.flatnonzero(is_enrolled & is_probe & ~same_group)
-    strangers = np.flatnonzero(~is_enrolled)
+    strangers = np.flatnonzero(np.isin(class_ids, others))
     if not len(mated):
         raise InvalidInput("every mated probe shares a group with an exemplar; allow same groups")
     half_of = np.zeros(len(sizes), np.int64)
-    others = shuffled[~np.isin(shuffled, enrolled)]
     half_of[others] = np.arange(len(others)) % 2
     half = half_of[class_ids[strangers]]
     return Draw(exemplars, mated, strangers, half, len(enrolled), int(same_group.sum()))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, final
+from typing import Any, Literal, final, get_args
 
 from ilk.errors import InvalidInput
 
-__all__ = ["EvaluationSettings"]
+__all__ = ["EvaluationSettings", "Protocol"]
+
+Protocol = Literal["all", "retrieval", "open-set"]
+"""What is measured; "all" is retrieval, open set and all pairs."""
 
 
 @final
@@ -25,12 +28,16 @@ class EvaluationSettings:
         ilk.errors.InvalidInput: num_exemplars must be at least 1, got 0
     """
 
+    protocol: Protocol = "all"
     recall_at: tuple[int, ...] = (1, 5, 10)
     """The k of recall_at_k; 1 is always among them."""
     num_exemplars: int = 5
     """Exemplars of each enrolled class."""
     enrolled_share: float = 0.5
     """The share of the classes to enroll; the others are strangers."""
+    max_stranger_items: int | None = None
+    """None: strangers are all classes but that share. A number: all classes of more items than
+    `num_exemplars` are enrolled, and strangers are those of at most so many items."""
     num_draws: int = 5
     """How often the open-set protocol is drawn; its figures are means over the draws."""
     fpir_targets: tuple[float, ...] = (0.01, 0.001)
@@ -62,6 +69,14 @@ class EvaluationSettings:
         for name, lowest in {**least, "seed": 0}.items():
             if getattr(self, name) < lowest:
                 raise InvalidInput(f"{name} must be at least {lowest}, got {getattr(self, name)}")
+        if self.max_stranger_items is not None and self.max_stranger_items < 1:
+            raise InvalidInput(
+                f"max_stranger_items must be at least 1, got {self.max_stranger_items}"
+            )
+        if self.protocol not in get_args(Protocol):
+            raise InvalidInput(
+                f"protocol must be one of {get_args(Protocol)}, got {self.protocol!r}"
+            )
         for name in ("fpir_targets", "fmr_targets"):
             if any(not 0 < rate < 1 for rate in getattr(self, name)):
                 raise InvalidInput(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
@@ -70,5 +85,10 @@ class EvaluationSettings:
     def comparable(self) -> dict[str, Any]:
         """The settings that decide results, for a file: without memory and fingerprint."""
         left_out = ("memory_mib", "fingerprint", "num_mistakes", "num_neighbors", "num_samples")
-        content = {key: value for key, value in asdict(self).items() if key not in left_out}
+        unless = {"protocol": "all", "max_stranger_items": None}
+        content = {
+            key: value
+            for key, value in asdict(self).items()
+            if key not in left_out and not (key in unless and value == unless[key])
+        }
         return {key: list(v) if isinstance(v, tuple) else v for key, v in content.items()}
