@@ -22,6 +22,8 @@ _COMMANDS = {
     "enroll": "Enroll examples of classes in a gallery.",
     "identify": "Name the class of pictures, or say unknown.",
     "verify": "Say whether pictures are of one class.",
+    "watch": "Follow faces through a video or before a camera: one decision each.",
+    "serve": "Open a page to ask about pictures and to enroll from them.",
     "unknown": "Look through kept unknown probes, and name them.",
     "embed": "Write the embeddings of a source to a file.",
     "reproduce": "Run a published protocol from data in a folder.",
