@@ -342,9 +342,10 @@ def test_a_migration_names_the_strangers_that_it_loses(
     assert "lost: and 8 more (--json has all)" in told
 
 
-def test_a_reason_names_no_other_file(gallery: Path, tmp_path: Path) -> None:
+def test_a_reason_names_no_other_file(gallery: Path, birds: Path, tmp_path: Path) -> None:
     for name in ("first.png", "second.png"):
         (tmp_path / name).write_bytes(b"no picture")
-    told = done("identify", gallery, tmp_path / "first.png", tmp_path / "second.png")
+    bad = (tmp_path / "first.png", tmp_path / "second.png")
+    told = done("identify", gallery, *bad, birds / "jay" / "0.png")
     assert told.count("first.png") == 1
     assert told.count("not a JPEG") == 2

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ilk.detector import Region
-    from ilk.results import Candidate, Enrollment, Identification, Verification
+    from ilk.results import (
+        Candidate,
+        Enrollment,
+        Identification,
+        PictureAnswer,
+        Verification,
+    )
     from ilk.store import ChangeRow, Erased, ExemplarRow
     from ilk.thresholds import Threshold
 
@@ -20,6 +26,7 @@ __all__ = [
     "exemplar",
     "identification",
     "number",
+    "pictures",
     "receipt",
     "region_facts",
     "threshold_facts",
@@ -100,6 +107,25 @@ def identification(
         "code": answer.code,
         "region": region_facts(answer.region),
     }
+
+
+def pictures(answers: Iterable[PictureAnswer]) -> list[dict[str, Any]]:
+    """Return what each picture holds, with the places of its answers in the flat list of all."""
+    listed: list[dict[str, Any]] = []
+    first = 0
+    for picture in answers:
+        last = first + len(picture.answers)
+        listed.append(
+            {
+                "name": picture.name,
+                "num_regions": sum(answer.region is not None for answer in picture.answers),
+                "num_compared": picture.num_compared,
+                "most_false_names": number(picture.most_false_names),
+                "answers": list(range(first, last)),
+            }
+        )
+        first = last
+    return listed
 
 
 def _candidate(candidate: Candidate, names: Mapping[int, str]) -> dict[str, Any]:

@@ -175,16 +175,14 @@ def enroll_items(
         )
     )
     return [
-        replace(refused(s.name, s.picture.label, s.reason), code=s.code)
-        if s.crop is None
-        else next(enrolled)
+        refused(s.name, s.picture.label, s.reason, s.code) if s.crop is None else next(enrolled)
         for s in looked
     ]
 
 
-def refused(name: str, label: str, reason: str) -> Enrollment:
+def refused(name: str, label: str, reason: str, code: str = "unreadable") -> Enrollment:
     """Return the answer about an item that cannot be enrolled."""
-    return Enrollment(name=name, label=label, is_enrolled=False, reason=reason)
+    return Enrollment(name=name, label=label, is_enrolled=False, reason=reason, code=code)
 
 
 def _enroll_crops(

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ilk.thresholds import Threshold
 
-__all__ = ["counted", "percent", "told_threshold"]
+__all__ = [
+    "counted",
+    "percent",
+    "plural_of",
+    "told_picture_promise",
+    "told_promise",
+    "told_threshold",
+]
 
 
 def counted(count: int, singular: str, plural: str = "") -> str:
@@ -48,3 +55,53 @@ def told_threshold(threshold: Threshold) -> str:
             f", of whom it names {threshold.num_named:,} (95 %: {percent(low)} to {percent(high)})"
         )
     return words
+
+
+def told_promise(threshold: Threshold, noun: str = "probe") -> str:
+    """Return what a threshold promises of one probe.
+
+    Example:
+        >>> from ilk.thresholds import Threshold
+        >>> at = Threshold(value=0.42, distance={"name": "cosine"}, target_fpir=0.01,
+        ...     num_trials=500, basis="cohort", gallery_size=20)
+        >>> told_promise(at, "face")
+        "threshold 0.42 (cosine distance): at most 1 % of strangers' faces get a name"
+    """
+    name = threshold.distance.get("name", "")
+    share = percent(threshold.target_fpir)
+    return (
+        f"threshold {threshold.value:.4g} ({name} distance): at most {share} of strangers' "
+        f"{plural_of(noun)} get a name"
+    )
+
+
+def told_picture_promise(num_compared: int, rate: float, noun: str = "probe") -> str:
+    """Return what that is for a picture of several probes.
+
+    Args:
+        num_compared: How many there are.
+        rate: The most that the chance of any name is, if all are strangers'.
+        noun: What they are.
+
+    Example:
+        >>> told_picture_promise(12, 0.12, "face")
+        "if all 12 faces were strangers', at most 12 % of such pictures would show a name"
+        >>> told_picture_promise(200, 1.0, "face")
+        'with 200 faces nothing is promised of the picture: some of so many may well get a name'
+    """
+    of = f"{num_compared:,} {plural_of(noun)}"
+    if rate >= 1:
+        return f"with {of} nothing is promised of the picture: some of so many may well get a name"
+    return (
+        f"if all {of} were strangers', at most {percent(rate)} of such pictures would show a name"
+    )
+
+
+def plural_of(noun: str) -> str:
+    """Return several of what a detector finds.
+
+    Example:
+        >>> plural_of("face"), plural_of("box")
+        ('faces', 'boxes')
+    """
+    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")

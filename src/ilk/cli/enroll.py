@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,6 +177,7 @@ def _tell(answers: list[Enrollment], gallery: Path, *, as_json: bool) -> None:
             "num_enrolled": len(enrolled),
             "num_already": len(there),
             "num_refused": len(refused),
+            "num_by_code": dict(_codes(refused)),
         }
         print_document("enroll", **counts, answers=[enrollment(a) for a in answers])
     else:
@@ -205,3 +207,17 @@ def _print(
             click.echo(f"{title}: {answer.name}{where}: {answer.reason}", err=True)
         if len(group) > _NUM_NAMED:
             click.echo(f"{title}: and {len(group) - _NUM_NAMED:,} more (--json has all)", err=True)
+    codes = _codes(refused)
+    if len(refused) > 1 and codes:
+        told = ", ".join(
+            f"{number:,} {code.replace('_', ' ') or 'for another reason'}"
+            for code, number in codes.most_common()
+        )
+        click.echo(f"not enrolled: {len(refused):,} in all: {told}", err=True)
+    if any(code.startswith("several_") for code in codes):
+        click.echo("--largest takes the largest of several in a picture", err=True)
+
+
+def _codes(refused: list[Enrollment]) -> Counter[str]:
+    """Return how many were refused for which reason; "" is one without a code."""
+    return Counter(answer.code for answer in refused)

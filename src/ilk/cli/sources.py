@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-__all__ = ["choice_option", "detector_option", "on_unreadable_option", "source_argument"]
+if TYPE_CHECKING:
+    from ilk.results import Identification, Verification
+
+__all__ = [
+    "choice_option",
+    "detector_option",
+    "on_unreadable_option",
+    "require_readable",
+    "source_argument",
+]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -52,3 +61,19 @@ def choice_option(default: str) -> Callable[[_Command], _Command]:
         callback=chosen,
         help=f"Take the largest face (or whatever is detected) of a picture, not {instead}.",
     )
+
+
+def require_readable(answers: Sequence[Identification | Verification]) -> None:
+    """Refuse if not one of the named files could be read.
+
+    Raises:
+        DataError: None could.
+    """
+    from ilk.errors import DataError
+
+    if not answers or any(answer.code != "unreadable" for answer in answers):
+        return
+    first = f"{answers[0].name}: {answers[0].reason}"
+    if len(answers) == 1:
+        raise DataError(f"expected a picture, got {first}")
+    raise DataError(f"expected pictures, and none of {len(answers):,} can be read; {first}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ilk.cli.galleries import gallery_argument, json_option, threads_option
-from ilk.cli.sources import choice_option, detector_option
+from ilk.cli.sources import choice_option, detector_option, require_readable
 
 if TYPE_CHECKING:
     from ilk.detecting import Choice
@@ -44,7 +44,7 @@ def verify(
     """Say for each FILE whether it is of class LABEL.
 
     The threshold is the class's own, chosen on the distances of the calibration strangers to it.
-    The exit status is 0 whatever the answer is.
+    The exit status is 0 whatever the answer is, and 1 if not one of the FILEs can be read.
     """
     from ilk.cli.documents import print_document, threshold_facts, verification
     from ilk.cli.words import print_table, told_threshold
@@ -56,7 +56,9 @@ def verify(
     with Recognizer.open(gallery, detector=detector, num_threads=num_threads) as recognizer:
         answers = recognizer.verify(label, items.items, target_fmr=target_fmr, choice=choice)
     answers += [
-        Verification(label=label, is_accepted=False, reason=p.reason, name=p.name)
+        Verification(
+            label=label, is_accepted=False, reason=p.reason, name=p.name, code="unreadable"
+        )
         for p in items.problems
     ]
     threshold = next((a.threshold for a in answers if a.threshold is not None), None)
@@ -64,11 +66,17 @@ def verify(
         listed = [verification(answer) for answer in answers]
         facts = {"gallery": str(gallery), "label": label, "threshold": threshold_facts(threshold)}
         print_document("verify", **facts, answers=listed)
+        require_readable(answers)
         return
+    require_readable(answers)
     rows = [
         (
             answer.name,
-            "yes" if answer.is_accepted else "no" if answer.distance is not None else "-",
+            "yes"
+            if answer.is_accepted
+            else "no"
+            if answer.distance is not None
+            else "not assessable",
             "" if answer.distance is None else f"{answer.distance:.4f}",
             "" if answer.p_value is None else f"{answer.p_value:.3g}",
             answer.reason if answer.distance is None else "",

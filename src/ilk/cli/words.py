@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
-from ilk.words import counted, percent, told_threshold
+from ilk.words import counted, percent, told_picture_promise, told_threshold
 
 __all__ = [
     "counted",
     "percent",
     "print_facts",
     "print_table",
+    "told_picture_promise",
     "told_threshold",
 ]
 

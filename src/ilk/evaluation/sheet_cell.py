@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import unicodedata
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import final
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from ilk.lettering import font_for, printable, shortened
 
 __all__ = ["CELL_HEIGHT", "CELL_WIDTH", "INK", "SOFT", "Fonts", "Verdict", "draw_cell"]
 
@@ -18,10 +16,6 @@ CELL_WIDTH, CELL_HEIGHT = 372, 356
 INK, SOFT = "#1c1e21", "#5b6067"
 _RIGHT, _WRONG, _LINE, _RAIL = "#0066a8", "#c2500a", "#e3e0d8", "#dedad0"
 _PAD, _PICTURE, _BAND = 16, 162, 48
-_ELLIPSIS = "…"
-_MOST_CHARACTERS = 240
-"""More than fit on a line at any width of a sheet; only the rest is measured."""
-_SYSTEM_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf")
 
 
 @final
@@ -57,14 +51,9 @@ class Fonts:
         is_bold: bool = False,
     ) -> None:
         """Write one line at its left top corner; what is too long loses its middle."""
-        whole = " ".join(_printable(words).split())
-        if len(whole) > _MOST_CHARACTERS:
-            whole = whole[: _MOST_CHARACTERS // 2] + whole[-_MOST_CHARACTERS // 2 :]
-        font = _font_for(whole, size)
-        line, kept = whole, len(whole)
-        while font.getlength(line) > room and kept > 2:
-            kept -= 1
-            line = whole[: kept - kept // 2] + _ELLIPSIS + whole[-(kept // 2) :]
+        whole = printable(words)
+        font = font_for(whole, size)
+        line = shortened(whole, font, room)
         stroke = size / 64 if is_bold else 0
         draw.text(at, line, fill=colour, font=font, stroke_width=stroke, stroke_fill=colour)
 
@@ -145,40 +134,3 @@ def _distance_bar(
     draw.rounded_rectangle((start, middle - 5, end, middle + 5), 5, fill=colour)
     tick = start + 0.6 * room
     draw.line([(tick, middle - 14), (tick, middle + 14)], fill=INK, width=4)
-
-
-@cache
-def _font_for(words: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return the first font that has all characters of `words`, or Pillow's own."""
-    own = ImageFont.load_default(size)
-    if words.isascii() or not isinstance(own, ImageFont.FreeTypeFont):
-        return own
-    for source in (None, *_SYSTEM_FONTS, *_bundled_fonts()):
-        try:
-            font = own if source is None else ImageFont.truetype(str(source), size)
-        except OSError:
-            continue
-        if _covers(font, words):
-            return font
-    return own
-
-
-def _covers(font: ImageFont.FreeTypeFont, words: str) -> bool:
-    """Return whether no character is drawn as the box that stands for a missing one."""
-    missing = bytes(font.getmask("\uffff"))
-    return all(bytes(font.getmask(c)) != missing for c in set(words) if not c.isspace())
-
-
-def _bundled_fonts() -> list[Path]:
-    """Return a font of many scripts that matplotlib brings, if it is installed."""
-    found = importlib.util.find_spec("matplotlib")
-    if found is None or found.origin is None:
-        return []
-    return [Path(found.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf"]
-
-
-def _printable(words: str) -> str:
-    return "".join(
-        "\ufffd" if unicodedata.category(c) in ("Cc", "Cs") and not c.isspace() else c
-        for c in words
-    )

@@ -80,6 +80,10 @@ class BundleWriter:
         """
         if path.is_dir() or (path.exists() and not overwrite):
             raise GalleryError(f"{path} exists already; choose another file, or ask to replace it")
+        if not path.parent.is_dir():
+            raise GalleryError(
+                f"there is no folder {path.parent} to write {path.name} to; make it, or choose one"
+            )
         partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
         try:
             with partial.open("wb") as file:
