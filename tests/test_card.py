@@ -123,7 +123,8 @@ IMPORTED = replace(
 def test_an_imported_network_is_not_said_to_have_learned_here() -> None:
     card = render_card(IMPORTED)
     for fact in (
-        "was trained elsewhere, was imported from w600k.onnx and",
+        "was trained elsewhere and imported, and is meant for classes",
+        "| Imported from | w600k.onnx |",
         "There it learned from faces found on the net.",
         "| Licence of the weights | MIT |",
         "| Detector | faces, `size_pixels=112` |",

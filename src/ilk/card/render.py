@@ -49,6 +49,7 @@ def _introduction(facts: CardFacts) -> str:
     about = [
         ("Encoder", text(facts.encoder)),
         *parameters,
+        ("Imported from", text(facts.imported_from)),
         ("Embedding", f"{facts.embedding_size} numbers"),
         ("Distance", settings_of(facts.distance)),
         ("Preprocessing", settings_of(facts.preprocess)),
@@ -80,10 +81,7 @@ def _origin(facts: CardFacts) -> str:
             if facts.pretrained_on
             else "What it learned from is not stated."
         )
-        return (
-            f"It was trained elsewhere, was imported from {text(facts.imported_from)} and {meant} "
-            f"{learned}"
-        )
+        return f"It was trained elsewhere and imported, and {meant} {learned}"
     classes = counted(facts.num_classes, "class", "classes")
     source = f" of {text(facts.source)}" if facts.source else ""
     began = (

@@ -167,7 +167,7 @@ def free_reshapes(model: ModelProto, length: int) -> int:
 
 
 def plain_bytes(model: ModelProto) -> bytes:
-    """Return the network in bytes that depend on what it computes and on nothing else.
+    """Return the network in bytes without anything that does not matter to what it computes.
 
     Remarks, shapes in between and who made it are left out. What is left is written by protobuf
     in the order of its fields, whatever version of `onnx` is installed.
@@ -178,6 +178,9 @@ def plain_bytes(model: ModelProto) -> bytes:
     model.graph.ClearField("doc_string")
     for each in (*model.graph.node, *model.graph.initializer, *model.graph.input):
         each.ClearField("doc_string")
+    for tensor in model.graph.initializer:
+        if tensor.data_location == tensor.DEFAULT:
+            tensor.ClearField("data_location")  # said or not, it means the same
     return bytes(model.SerializeToString(deterministic=True))
 
 
