@@ -46,8 +46,8 @@ def test_the_promise_is_told_per_face_and_per_picture(client: Client) -> None:
     assert three["num_compared"] == 3
     assert three["most_false_names"] == pytest.approx(0.15)
     per_face, per_picture = three["promises"]
-    assert "At most 5 % of faces of strangers" in per_face
-    assert "3 faces were compared" in per_picture
+    assert "at most 5 % of strangers' faces get a name" in per_face
+    assert "all 3 faces" in per_picture
     assert "at most 15 %" in per_picture
     assert len(client.told("identify", body=scene(patch("ada")))["promises"]) == 1
     nobody = client.told("identify", body=scene(np.zeros((8, 8), np.uint8)))

@@ -21,7 +21,7 @@ from ilk.items import Item, Items
 from ilk.recognizer import Recognizer
 from ilk.results import Identification, PictureAnswer
 from ilk.server.admission import MAX_BYTES, Refusal
-from ilk.words import counted, percent, told_threshold
+from ilk.words import told_picture_promise, told_promise, told_threshold
 
 __all__ = ["Answers"]
 
@@ -88,7 +88,7 @@ class Answers:
         threshold, promise, told, reason = None, "", "", ""
         try:
             threshold = gallery.threshold
-            promise = self._promise(threshold.target_fpir)
+            promise = _sentence(told_promise(threshold, detector.noun))
             told = f"Names are given up to a distance of {told_threshold(threshold)}."
         except NotCalibrated as error:
             reason = str(error)
@@ -196,25 +196,16 @@ class Answers:
         with self._recognizer.gallery.access.reading() as reader:
             return {row.id: row.name for row in reader.exemplars(ids=ids, is_live=None)}
 
-    def _promise(self, target: float) -> str:
-        noun = self._recognizer.detector.noun
-        return f"At most {percent(target)} of {noun}s of strangers get a name."
-
     def _promises(self, answer: PictureAnswer) -> list[str]:
         """Return what is promised of each region, and of the picture if it has several."""
-        most, target = answer.most_false_names, None
-        for one in answer.answers:
-            target = target or (one.threshold.target_fpir if one.threshold is not None else None)
-        if most is None or target is None:
+        noun, most = self._recognizer.detector.noun, answer.most_false_names
+        told = next((a.threshold for a in answer.answers if a.threshold is not None), None)
+        if told is None or most is None:
             return []
-        told = [self._promise(target)]
-        noun = self._recognizer.detector.noun
+        promises = [_sentence(told_promise(told, noun))]
         if answer.num_compared > 1:
-            told.append(
-                f"{counted(answer.num_compared, noun)} were compared: if all are strangers, the "
-                f"chance that any of them gets a name is at most {percent(most)}."
-            )
-        return told
+            promises.append(_sentence(told_picture_promise(answer.num_compared, most, noun)))
+        return promises
 
 
 def _check_box(box: Box, width: int, height: int) -> None:
@@ -223,3 +214,7 @@ def _check_box(box: Box, width: int, height: int) -> None:
         raise InvalidInput(
             f"expected a box x1, y1, x2, y2 in the picture of {width} x {height}, got {box}"
         )
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."

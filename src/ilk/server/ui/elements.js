@@ -36,3 +36,13 @@ function said(answer) {
   if (answer.decision !== "ambiguous") return KINDS[answer.decision];
   return `ambiguous: ${answer.candidates.slice(0, 2).map((c) => c.label).join(" or ")}`;
 }
+
+// A sentence of the server ends in a full stop here.
+const sentence = (text) => (text && !/[.!?]$/.test(text) ? `${text}.` : text);
+
+// What one picture comes to, in a few words.
+function summed(answers) {
+  if (answers.length === 1) return said(answers[0]);
+  const named = answers.filter((answer) => answer.label !== null).length;
+  return `${named} of ${counted(answers.length, gallery.noun)} ${named === 1 ? "has" : "have"} a name`;
+}

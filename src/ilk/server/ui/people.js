@@ -10,7 +10,7 @@ async function loadGallery() {
     return;
   }
   byId("title").textContent = gallery.noun === "face" ? "Who is this?" : "What is this?";
-  byId("promise").textContent = `${gallery.name}. ${gallery.promise || `No names are given yet: ${gallery.reason}.`}`;
+  byId("promise").textContent = `${gallery.name}. ${gallery.promise || sentence(`No names are given yet: ${gallery.reason}`)}`;
   byId("told").textContent = gallery.told || gallery.reason;
   byId("crops").textContent = gallery.keeps_crops
     ? "Enrolling keeps a small picture in the gallery."

@@ -22,12 +22,13 @@ function drawBoxes(layer, told, choose) {
   fitTags(layer, told.width);
 }
 
-// Where a box is narrow and there are many, its tag is the number alone.
+// Where boxes are narrow and many, a tag is the number alone, unless there is a name to tell.
 function fitTags(layer, width) {
   const shown = layer.clientWidth || width;
   for (const box of layer.children) {
-    const isNarrow = (parseFloat(box.style.width) / 100) * shown < 70;
-    box.classList.toggle("small", isNarrow && layer.childElementCount > 3);
+    const pixels = (parseFloat(box.style.width) / 100) * shown;
+    const least = box.classList.contains("identified") ? 34 : 70;
+    box.classList.toggle("small", pixels < least && layer.childElementCount > 3);
   }
 }
 
@@ -56,7 +57,7 @@ class Picture {
     const close = element("button", { type: "button", class: "quiet", text: "Close", "aria-label": `Close ${name}`, onclick: () => this.close() });
     this.card = element("article", { class: "picture", "aria-labelledby": id },
       element("div", { class: "head" }, element("h2", { id, text: name }), close),
-      element("div", { class: "both" }, this.frame, element("div", {}, this.list, this.form, this.told, this.promises)));
+      this.both = element("div", { class: "both" }, this.frame, element("div", {}, this.list, this.told, this.promises)));
     new ResizeObserver(() => fitTags(this.layer, 0)).observe(this.frame);
   }
 
@@ -77,7 +78,9 @@ class Picture {
       this.told.textContent = "";
     } catch (error) {
       this.told.textContent = "";
-      this.list.replaceChildren(element("li", { class: "not_assessable" }, element("p", { class: "who", text: "not assessable" }), element("p", { class: "why", text: `${error.message} ${error.todo}` })));
+      this.list.replaceChildren(element("li", { class: "not_assessable" }, element("p", { class: "who", text: "not assessable" }), element("p", { class: "why", text: `${sentence(error.message)} ${error.todo}` })));
+      this.frame.hidden = true;
+      this.both.classList.add("unread");
       if (error.code !== "unreadable") alertAbout(error.message, error.todo);
     }
   }
@@ -91,7 +94,7 @@ class Picture {
     this.list.replaceChildren(...told.answers.map((answer, at) => element("li", { class: answer.decision }, this.row(answer, at, told.threshold))));
     this.promises.replaceChildren(...told.promises.map((text) => element("p", { text })));
     this.choose(told.answers.length === 1 ? 0 : null, false);
-    say(`${this.name}: ${told.answers.map(said).join(", ")}.`);
+    say(`${this.name}: ${summed(told.answers)}.`);
   }
 
   row(answer, at, threshold) {
@@ -108,9 +111,10 @@ class Picture {
     const canEnroll = answer !== null && (answer.decision !== "not_assessable" || answer.code === "not_calibrated");
     this.form.hidden = !canEnroll;
     if (!canEnroll) {
-      if (answer && isAsked) this.told.textContent = `This cannot be enrolled: ${answer.reason}.`;
+      if (answer && isAsked) this.told.textContent = sentence(`This cannot be enrolled: ${answer.reason}`);
       return;
     }
+    this.list.children[at].append(this.form);
     this.told.textContent = "";
     const which = this.answers.length > 1 ? `${capital(gallery.noun)} ${at + 1}` : `This ${gallery.noun}`;
     this.question.textContent = `${which} is`;
@@ -119,7 +123,7 @@ class Picture {
   }
 
   async enroll() {
-    const label = this.input.value.trim(), answer = this.answers[this.chosen];
+    const label = this.input.value.trim(), at = this.chosen, answer = this.answers[at];
     if (!label) return;
     const values = { name: this.name, label };
     if (answer.region) values.box = answer.region.box.join(",");
@@ -127,12 +131,14 @@ class Picture {
     let told = "";
     try {
       const done = await inTurn(() => ask("enroll", values, this.file));
-      told = done.answer.is_enrolled ? `Enrolled as ${label}.` : `Not enrolled: ${done.answer.reason}.`;
+      told = done.answer.is_enrolled ? `Enrolled as ${label}.` : sentence(`Not enrolled: ${done.answer.reason}`);
       if (done.answer.is_enrolled) {
         enrolledHere.push({ call: done.call, label, name: this.name, again: () => this.look() });
-        if (done.answer.reason) told += ` Look at it: ${done.answer.reason}.`;
+        if (done.answer.reason) told += sentence(` Look at it: ${done.answer.reason}`);
         await loadGallery();
         await this.look();
+        const row = this.list.querySelectorAll(".row")[at];
+        if (row) row.focus();
       }
     } catch (error) {
       alertAbout(error.message, error.todo);
