@@ -160,6 +160,7 @@ def _look(detector: Detector, item: Item) -> tuple[Sighting, ...]:
         name = item.name if len(regions) == 1 else f"{item.name} #{number}"
         crop = None
         if region.is_assessable:
-            crop = replace(item, source=detector.crop(image, region), name=name, box=None)
+            pixels = detector.crop(image, region)
+            crop = replace(item, source=pixels, name=name, box=None, stated_hash=None)
         found.append(Sighting(item, name, region, crop, region.code, region.reason))
     return tuple(found)

@@ -16,6 +16,7 @@ __all__ = [
     "Augment",
     "Batch",
     "Data",
+    "Detector",
     "Distance",
     "Encoder",
     "Loss",
@@ -46,6 +47,17 @@ class Data:
     """Largest decoded data set to keep in memory, in MiB; a larger one is read as needed."""
     num_threads: int | Auto = "auto"
     """That read a data set which does not fit in memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detector:
+    """What is cut out of each picture before anything else: a plugin of `ilk.detectors`."""
+
+    name: str = "whole_image"
+    options: Options = field(default_factory=dict)
+    """An option `size_pixels` that is not set follows the encoder."""
+    choice: Literal["only", "largest"] = "only"
+    """Of several regions in a picture: do not use the picture, or take the largest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +171,7 @@ class Run:
 
     seed: int = 0
     data: Data = Data()
+    detector: Detector = Detector()
     encoder: Encoder = Encoder()
     loss: Loss = Loss()
     distance: Distance = Distance()

@@ -63,7 +63,8 @@ def load_parts(plan: Plan, tell: Callable[[str], None]) -> tuple[Contents, Conte
             )
         left -= loaded.num_bytes
         contents.append(loaded)
-    for problem in (p for loaded in contents for p in loaded.items.problems):
+    # What was left out before the split is a problem of both parts.
+    for problem in dict.fromkeys(p for loaded in contents for p in loaded.items.problems):
         tell(f"skipped {problem.name}: {problem.reason}")
     return contents[0], contents[1]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,13 +18,14 @@ from ilk.items import Items
 from ilk.training.assembly import items_hash, load_parts, make_data, make_module
 from ilk.training.batches import in_order
 from ilk.training.callbacks import Keeper, Stopper
+from ilk.training.cutting import cut_out
 from ilk.training.export import export_artifact
 from ilk.training.folder import RunFolder
 from ilk.training.loading import Contents
 from ilk.training.logs import make_loggers
 from ilk.training.module import TrainingModule
 from ilk.training.plan import Plan, make_plan
-from ilk.training.progress import Progress
+from ilk.training.progress import Progress, looking_bar
 from ilk.training.trainer import make_trainer, quiet
 from ilk.training.validation import validation_figures
 
@@ -45,9 +48,10 @@ def fit(
 ) -> Path:
     """Train an encoder as a run says, and write its artifact.
 
-    Some classes are held back, and the weights that do best on them are exported. Items of other
-    splits, such as "test", are not touched. The same run on the same items and machine gives the
-    same artifact, stopped and resumed or not.
+    Where a detector is set, what it finds is cut out of the pictures first, and kept for the next
+    run. Some classes are held back, and the weights that do best on them are exported. Items of
+    other splits, such as "test", are not touched. The same run on the same items and machine gives
+    the same artifact, stopped and resumed or not.
 
     Args:
         run: What to do; "auto" is resolved, and the artifact records how.
@@ -64,7 +68,8 @@ def fit(
 
     Raises:
         ConfigError: A setting contradicts another or the data, or `output` is taken.
-        DataError: The items cannot be used: too few classes, one unreadable.
+        DataError: The items cannot be used: too few classes, one unreadable, none or several of
+            what the detector looks for in a picture.
         MissingWeights: Pretrained weights are not on this machine.
         TrainingStopped: Ctrl-C or SIGTERM; `resume` goes on.
         TrainingDiverged: The loss is not a finite number any more.
@@ -78,7 +83,8 @@ def fit(
         items = open_source(run.data.source, on_unreadable=run.data.on_unreadable)
     if is_main:
         folder.prepare(resume=resume, overwrite=overwrite)
-    plan = make_plan(run, items, encoder)
+    with looking_bar(is_terminal=show_bar and is_main) as progress:
+        plan = make_plan(run, items, encoder, cut=partial(cut_out, tell=tell, progress=progress))
     folder.require_room(_COPIES * sum(p.numel() * 4 for p in plan.encoder.parameters()))
     if is_main:
         folder.keep_settings(plan.run, resume=resume)
@@ -156,10 +162,18 @@ def _export(
         distance=plan.distance,
         cohort=validation.items,
         training_items=training.items,
-        config=plan.run.as_dict(),
+        config=_stated(plan),
         metrics=validation_figures(embeddings, class_ids, plan.distance, seed=plan.run.seed),
         output=folder.output,
         seed=plan.run.seed,
         on_unreadable=plan.run.data.on_unreadable,
         overwrite=overwrite,
     )
+
+
+def _stated(plan: Plan) -> dict[str, Any]:
+    """Return the settings for the manifest, whose detector is ready to be opened again."""
+    settings = plan.run.as_dict()
+    choice = settings["detector"]["choice"]
+    settings["detector"] = dict(plan.detector.settings)
+    return settings if plan.detector.is_whole else {**settings, "detector_choice": choice}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -9,6 +10,8 @@ import torch
 
 from ilk import plugins
 from ilk.config import Encoder, Run
+from ilk.detecting import WHOLE_IMAGE
+from ilk.detector import Detector
 from ilk.distances import Distance, distance_from_settings
 from ilk.encoders.trainable import TrainableEncoder
 from ilk.errors import ConfigError, InvalidInput
@@ -16,9 +19,10 @@ from ilk.items import Items
 from ilk.losses import Loss
 from ilk.training.augment import Augment, make_augment
 from ilk.training.construct import construct, with_defaults
+from ilk.training.cutting import make_detector
 from ilk.training.defaults import DataFacts, EncoderFacts, choose_encoder, look_at, resolve
 from ilk.training.hardware import describe_device
-from ilk.training.split import Split, split_items
+from ilk.training.split import Split, split_items, takes_part
 
 __all__ = ["Plan", "make_plan"]
 
@@ -31,6 +35,7 @@ class Plan:
     run: Run
     """Resolved: no "auto" is left."""
     split: Split
+    detector: Detector
     encoder: TrainableEncoder
     distance: Distance
     loss: Loss
@@ -44,6 +49,7 @@ class Plan:
         shape = " x ".join(map(str, encoder.preprocess.input_shape or ("array",)))
         left_out = f"; {split.num_left_out} items of other splits are not touched"
         return [
+            *self._detector_lines(),
             f"training on    {_count(split.training)}",
             f"validation on  {_count(split.validation)}, other classes"
             + (left_out if split.num_left_out else ""),
@@ -55,44 +61,80 @@ class Plan:
             f"device         {describe_device(run.trainer.accelerator, run.trainer.devices)}",
         ]
 
+    def _detector_lines(self) -> list[str]:
+        if self.detector.is_whole:
+            return []
+        choice = "the only one" if self.run.detector.choice == "only" else "the largest"
+        return [f"detector       {self.run.detector.name}, {choice} of a picture"]
 
-def make_plan(run: Run, items: Items, encoder: TrainableEncoder | None = None) -> Plan:
-    """Split the items, build encoder, distance and loss, and resolve the run.
+
+def make_plan(
+    run: Run,
+    items: Items,
+    encoder: TrainableEncoder | None = None,
+    *,
+    cut: Callable[[Run, Detector, Items], Items] = lambda run, detector, items: items,
+) -> Plan:
+    """Split the items, build detector, encoder, distance and loss, and resolve the run.
 
     Args:
         run: Possibly with "auto" in it.
         items: The whole source, test items included; those are left alone.
         encoder: Instead of the one that the run names.
+        cut: Puts what the detector finds in the place of pictures, before they are split.
 
     Raises:
         DataError: There are too few classes.
         ConfigError: A setting contradicts another, or an option is unknown.
         MissingWeights: Pretrained weights are not on this machine.
-        PluginError: There is no encoder or loss of that name.
+        PluginError: There is no detector, encoder or loss of that name.
     """
-    split = split_items(
-        items,
-        fraction=run.data.validation_fraction,
-        by=run.data.validation_by,
-        seed=run.seed,
-    )
-    facts = look_at(split.training)
+    looks = run.detector.name != WHOLE_IMAGE["name"]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
-        if encoder is None:
-            run, encoder = _build_encoder(choose_encoder(run, facts), facts)
-        else:
-            kind = type(encoder)
-            run = replace(run, encoder=Encoder(name=f"{kind.__module__}:{kind.__qualname__}"))
+        # Crops are as large as the encoder takes them, so it comes first where they are to be cut.
+        split = None if looks else _split(run, items)
+        facts = look_at(items.where(takes_part) if split is None else split.training)
+        run, encoder = _build_encoder(run, encoder, facts)
+        run, detector = _build_detector(run, encoder)
+        if split is None:
+            split = _split(run, cut(run, detector, items))
+            # What the pictures are like does not change by cutting; how many there are does.
+            facts = replace(look_at(split.training), kind=facts.kind)
         run = resolve(run, facts, EncoderFacts.of(encoder))
         _refuse_contradictions(run, encoder)
         distance = _build_distance(run)
         run, loss = _build_loss(run, distance, encoder, facts)
     run, augment = _build_augment(run, encoder)
-    return Plan(run, split, encoder, distance, loss, augment)
+    return Plan(run, split, detector, encoder, distance, loss, augment)
 
 
-def _build_encoder(run: Run, facts: DataFacts) -> tuple[Run, TrainableEncoder]:
+def _split(run: Run, items: Items) -> Split:
+    data = run.data
+    return split_items(
+        items, fraction=data.validation_fraction, by=data.validation_by, seed=run.seed
+    )
+
+
+def _build_detector(run: Run, encoder: TrainableEncoder) -> tuple[Run, Detector]:
+    is_image = encoder.preprocess.modality == "image"
+    run, detector = make_detector(run, encoder.preprocess.size_pixels if is_image else None)
+    if not (is_image or detector.is_whole):
+        raise ConfigError(
+            f"detector.name: {run.detector.name} looks at pictures, and this encoder takes arrays; "
+            "use whole_image"
+        )
+    return run, detector
+
+
+def _build_encoder(
+    run: Run, given: TrainableEncoder | None, facts: DataFacts
+) -> tuple[Run, TrainableEncoder]:
+    """Return the encoder that is given, or the one that the run names, and its name in the run."""
+    if given is not None:
+        kind = type(given)
+        return replace(run, encoder=Encoder(name=f"{kind.__module__}:{kind.__qualname__}")), given
+    run = choose_encoder(run, facts)
     if facts.kind == "array":
         raise ConfigError(
             "arrays need an encoder of yours: ilk.training.fit(run, items=..., "

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ilk.training.module import TrainingModule
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "looking_bar"]
 
 
 @final
@@ -78,6 +79,30 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+@contextmanager
+def looking_bar(*, is_terminal: bool) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function (pictures done, pictures in all) that moves a bar while it is called.
+
+    Args:
+        is_terminal: Whether standard error is one; else nothing is drawn.
+    """
+    if not is_terminal:
+        yield lambda done, of: None
+        return
+    bar, tasks = _bar(), list[Any]()
+
+    def advance(done: int, of: int) -> None:
+        if not tasks:
+            bar.start()
+            tasks.append(bar.add_task("looking", total=of, facts="pictures"))
+        bar.update(tasks[0], completed=done)
+
+    try:
+        yield advance
+    finally:
+        bar.stop()
 
 
 def _facts(module: TrainingModule) -> str:

@@ -11,9 +11,9 @@ from typing import Literal, final
 import numpy as np
 
 from ilk.errors import DataError
-from ilk.items import Items
+from ilk.items import Item, Items
 
-__all__ = ["Split", "class_parents", "split_items"]
+__all__ = ["Split", "class_parents", "split_items", "takes_part"]
 
 _TRAINING = (None, "", "train", "training")
 _VALIDATION = ("validation", "valid", "val")
@@ -28,6 +28,16 @@ class Split:
     validation: Items
     num_left_out: int
     """Items of other splits, such as "test"; training does not look at them."""
+
+
+def takes_part(item: Item) -> bool:
+    """Return whether training looks at an item: whether its split is none, training or validation.
+
+    Example:
+        >>> takes_part(Item(np.zeros((1, 1)), "a", "a.png", split="test"))
+        False
+    """
+    return item.split in _TRAINING or item.split in _VALIDATION
 
 
 def split_items(
@@ -80,7 +90,6 @@ def class_parents(items: Items) -> np.ndarray:
     The parent of a class is its label up to the last "/".
 
     Example:
-        >>> from ilk.items import Item
         >>> pixel = np.zeros((1, 1), np.uint8)
         >>> labels = ("Greek/a", "Greek/b", "Latin/a")
         >>> items = Items(tuple(Item(pixel, label, label) for label in labels), origin="here")
