@@ -117,7 +117,7 @@ def draw_scene(
     Example:
         >>> picture, boxes = draw_scene([(0, 0), (1, 0)])
         >>> len(boxes), picture.shape
-        (2, (190, 380, 3))
+        (2, (169, 338, 3))
     """
     if not people:
         raise InvalidInput("expected people to draw, got none")

@@ -1,0 +1,219 @@
+"""The detector of faces."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+
+from ilk.detector import Region
+from ilk.detectors.faces.aligning import cut_out, similarity, template
+from ilk.detectors.faces.judging import JUDGED_PIXELS, Limits, judged
+from ilk.detectors.faces.placing import in_reading_order, shifted, turned_back
+from ilk.detectors.faces.searching import Search
+from ilk.detectors.faces.yunet import ROW, YuNet, overlaps
+from ilk.errors import InvalidInput
+from ilk.images import Box
+from ilk.model_files import model_file
+
+__all__ = ["Faces"]
+
+_TURNED_SCORE = 0.8
+"""Faces of turned pictures must be surer: three more looks are three more chances to be wrong."""
+_AROUND = 0.5
+"""How far around a given box is looked, as a share of its longer side."""
+_INSIDE = 0.5
+"""The share of a face that must be in a given box."""
+_RANGES = {
+    "size_pixels": (16, 4096),
+    "min_score": (0.3, 1),
+    "min_size_pixels": (10, 10_000),
+    "min_sharpness": (0, 64),
+    "max_turned_degrees": (0, 90),
+    "min_brightness": (0, 1),
+    "max_brightness": (0, 1),
+}
+"""What the options may be."""
+
+
+@final
+class Faces:
+    """Finds faces of any size, also in pictures that lie on their side, and turns them upright.
+
+    Faces are looked for by YuNet. Where none is found, the picture is turned by a quarter, by half
+    and by three quarters, and looked at again. The crops are those that ArcFace, SFace, AdaFace
+    and others were trained on: eyes, nose and mouth are where their template has them.
+
+    Args:
+        size_pixels: The side of the crops.
+        min_score: How sure the network must be that something is a face.
+        min_size_pixels: Narrower faces are "too_small". All wider ones are looked for, and most
+            of those that are half as wide; the larger, the faster.
+        min_sharpness: Faces with less are "blurred"; see `judging.sharpness_of`.
+        max_turned_degrees: Faces that look further aside are "turned_away".
+        min_brightness: Darker faces are "badly_lit".
+        max_brightness: And so are brighter ones.
+        weights: The file of YuNet, or a folder with it; None has it looked for on this machine.
+
+    Raises:
+        MissingExtra: OpenCV 4 is not installed.
+        MissingWeights: The file of YuNet is not found.
+        DamagedArtifact: It is not the file that it should be.
+        InvalidInput: An option is out of its range.
+
+    Example:
+        >>> from ilk.datasets.portraits import draw_portrait
+        >>> faces, picture = Faces(), draw_portrait(3, 0)
+        >>> (region,) = faces.detect(picture)
+        >>> region.is_assessable, faces.crop(picture, region).shape
+        (True, (112, 112, 3))
+    """
+
+    noun = "face"
+    is_whole = False
+
+    def __init__(
+        self,
+        *,
+        size_pixels: int = 112,
+        min_score: float = 0.7,
+        min_size_pixels: float = 40,
+        min_sharpness: float = 0.005,
+        max_turned_degrees: float = 60,
+        min_brightness: float = 0.04,
+        max_brightness: float = 0.96,
+        weights: str | None = None,
+    ) -> None:
+        self._options: dict[str, Any] = {
+            "size_pixels": size_pixels,
+            "min_score": min_score,
+            "min_size_pixels": min_size_pixels,
+            "min_sharpness": min_sharpness,
+            "max_turned_degrees": max_turned_degrees,
+            "min_brightness": min_brightness,
+            "max_brightness": max_brightness,
+        }
+        for name, value in self._options.items():
+            _check(name, value)
+        self._template = template(size_pixels)
+        self._limits = Limits(
+            min_size_pixels=min_size_pixels,
+            min_sharpness=min_sharpness,
+            max_turned_degrees=max_turned_degrees,
+            min_brightness=min_brightness,
+            max_brightness=max_brightness,
+        )
+        self._weights = weights
+        network = YuNet(model_file("yunet", path=weights).content)
+        self._upright = Search(network, min_size_pixels, min_score)
+        self._turned = Search(network, min_size_pixels, max(min_score, _TURNED_SCORE))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its name and options."""
+        named = {} if self._weights is None else {"weights": self._weights}
+        return {"name": "faces", **self._options, **named}
+
+    def detect(self, image: np.ndarray, *, box: Box | None = None) -> tuple[Region, ...]:
+        """Return the faces of a picture, row by row, each from left to right.
+
+        Args:
+            image: (H, W, 3) uint8.
+            box: Look only in it and a little around it, and return the face that fills it best, if
+                at least half of the face is in it.
+
+        Raises:
+            InvalidInput: It is not such a picture, or the box is not x1, y1, x2, y2.
+        """
+        _check_picture(image)
+        if box is None:
+            rows = self._faces(image)
+        else:
+            x1, y1, x2, y2 = _around(box, image)
+            rows = shifted(self._faces(image[y1:y2, x1:x2]), x1, y1)
+            rows = rows[_best_in(rows, np.array(box, float))]
+        regions = [self._region(image, row) for row in rows]
+        return tuple(in_reading_order(regions))
+
+    def crop(self, image: np.ndarray, region: Region) -> np.ndarray:
+        """Return the face turned upright, (size_pixels, size_pixels, 3) uint8; black beyond it.
+
+        Raises:
+            InvalidInput: The region has no five landmarks, or the picture is none.
+        """
+        _check_picture(image)
+        if len(region.landmarks) != len(self._template):
+            raise InvalidInput(
+                f"expected a face with five landmarks, got a region with {len(region.landmarks)}; "
+                "only regions that this detector found can be cut out by it"
+            )
+        return cut_out(
+            image, similarity(region.landmarks, self._template), self._options["size_pixels"]
+        )
+
+    def _faces(self, image: np.ndarray) -> np.ndarray:
+        """Return the (M, 15) faces of a picture, whichever side of it is up."""
+        if not image.size:
+            return np.zeros((0, ROW))
+        faces = self._upright.faces(image)
+        if len(faces):
+            return faces
+        found = [
+            turned_back(self._turned.faces(np.rot90(image, turns)), turns, image)
+            for turns in (1, 2, 3)
+        ]
+        return max(found, key=lambda rows: float(rows[:, -1].sum()))
+
+    def _region(self, image: np.ndarray, row: np.ndarray) -> Region:
+        x1, y1, x2, y2, *points = row[:-1].tolist()
+        landmarks = tuple(zip(points[::2], points[1::2], strict=True))
+        upright = similarity(landmarks, template(JUDGED_PIXELS))
+        crop = cut_out(image, upright, JUDGED_PIXELS)
+        quality = judged(min(x2 - x1, y2 - y1), landmarks, crop)
+        code, reason = self._limits.missed(quality)
+        return Region(
+            box=(x1, y1, x2, y2),
+            landmarks=landmarks,
+            score=float(min(1.0, row[-1])),
+            quality=quality,
+            code=code,
+            reason=reason,
+        )
+
+
+def _around(box: Box, image: np.ndarray) -> tuple[int, int, int, int]:
+    """Return where to look for the face of a box: in the picture, and a little around the box."""
+    if len(box) != 4 or not np.isfinite(box).all() or box[0] >= box[2] or box[1] >= box[3]:
+        raise InvalidInput(f"a box must be x1, y1, x2, y2 with x1 < x2 and y1 < y2, got {box}")
+    x1, y1, x2, y2 = box
+    more = _AROUND * max(x2 - x1, y2 - y1)
+    height, width = image.shape[:2]
+    wide = np.clip([np.floor(x1 - more), np.ceil(x2 + more)], 0, width).astype(int).tolist()
+    high = np.clip([np.floor(y1 - more), np.ceil(y2 + more)], 0, height).astype(int).tolist()
+    return wide[0], high[0], wide[1], high[1]
+
+
+def _best_in(rows: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Return the index of the face that fills a box best, (0 or 1,)."""
+    common = np.minimum(rows[:, 2:4], box[2:]) - np.maximum(rows[:, :2], box[:2])
+    shares = common.clip(0).prod(1) / (rows[:, 2:4] - rows[:, :2]).prod(1)
+    fits = np.where(shares >= _INSIDE, overlaps(rows, box), 0.0)
+    best = np.argsort(-fits, kind="stable")[:1]
+    return best[fits[best] > 0]
+
+
+def _check(name: str, value: float) -> None:
+    least, most = _RANGES[name]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not least <= value <= most:
+        raise InvalidInput(f"{name} must be from {least:g} to {most:g}, got {value!r}")
+    if name == "size_pixels" and not isinstance(value, int):
+        raise InvalidInput(f"{name} must be a whole number, got {value!r}")
+
+
+def _check_picture(image: np.ndarray) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise InvalidInput(
+            f"expected a picture, (H, W, 3) uint8, got {image.shape} {image.dtype}; "
+            "ilk.images.read_image makes one"
+        )
