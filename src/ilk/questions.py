@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ilk.bound_encoder import Progress, Source, as_item
+from ilk.crops import crop_of
 from ilk.detecting import Choice, crops_of
 from ilk.detector import Detector
 from ilk.embedding import Embedded
@@ -131,6 +132,56 @@ class Questions:
         called = names or [""] * len(crops)
         items = [Item(crop, "", name) for crop, name in zip(crops, called, strict=True)]
         return [answer for answer, _ in identify_items(self._desk, items, num_candidates)]
+
+    def identify_crop_set(
+        self, crops: Sequence[np.ndarray], *, num_candidates: int = 5, name: str = ""
+    ) -> Identification:
+        """Give one answer about several regions of one thing that were cut out already.
+
+        One crop is asked about by itself, as `identify_crops` does. Crops that cannot be embedded
+        are left out.
+
+        Raises:
+            NotCalibrated: The gallery has no threshold.
+        """
+
+        def ask(embedded: Embedded) -> Identification:
+            if not len(embedded):
+                problems = [problem.reason for problem in embedded.items.problems]
+                return not_assessable(problems[0] if problems else "the set has no pictures", name)
+            rows = embedded.embeddings
+            if len(rows) > 1:
+                return self.gallery.identify_set(rows, num_candidates=num_candidates, name=name)
+            return self.gallery.identify(rows, num_candidates=num_candidates, names=[name])[0]
+
+        items = Items(tuple(Item(crop, "", name) for crop in crops))
+        return self._desk.bound.embed(items, ask)
+
+    def keep_unknown(
+        self, crops: Sequence[np.ndarray], answers: Sequence[Identification]
+    ) -> list[int | None]:
+        """Keep crops that were answered with "unknown", with their pixels, for a person to name.
+
+        Args:
+            crops: Regions that were cut out, one per answer; of a set the one to show.
+            answers: About them; their names are kept, too.
+
+        Returns:
+            The id under which each is kept; None where it is not.
+        """
+        items = [Item(c, "", a.name) for c, a in zip(crops, answers, strict=True)]
+        about = {id(item): answer for item, answer in zip(items, answers, strict=True)}
+
+        def keep(embedded: Embedded) -> list[int | None]:
+            kept = embedded.items.items
+            return self.gallery.keep_unknown(
+                [about[id(item)] for item in kept],
+                embedded.embeddings,
+                content_hashes=embedded.hashes,
+                crops=[crop_of(item) for item in kept],
+            )
+
+        return self._desk.bound.ask(items, keep, lambda item, reason: None)
 
     def verify(
         self,
