@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from ilk.artifact import ArtifactParts, write_artifact
 from ilk.cli.main import ilk
 from ilk.cli.main import run as run_command
 from ilk.gallery import Gallery
@@ -335,11 +337,25 @@ def test_strangers_that_are_enrolled_are_told(gallery: Path, birds: Path) -> Non
 
 
 def test_a_migration_names_the_strangers_that_it_loses(
-    gallery: Path, artifact_folder: Path
+    gallery: Path, parts: ArtifactParts, tmp_path: Path
 ) -> None:
-    told = done("gallery", "migrate", gallery, artifact_folder, "--dry-run")
+    other = write_artifact(tmp_path / "other", replace(parts, seed=4))
+    told = done("gallery", "migrate", gallery, other, "--dry-run")
     assert "12 exemplars, 6 strangers" in told
     assert "lost: and 8 more (--json has all)" in told
+
+
+def test_a_migration_to_the_same_artifact_changes_nothing(
+    gallery: Path, artifact_folder: Path
+) -> None:
+    before = done("gallery", "history", gallery)
+    told = done("gallery", "migrate", gallery, artifact_folder, "--yes")
+    assert told == (
+        "the gallery is under this artifact already, so there is nothing to migrate; nothing was "
+        "changed\n"
+    )
+    assert done("gallery", "history", gallery) == before
+    assert "never migrated" in str(run("gallery", "rollback", gallery).exception)
 
 
 def test_a_reason_names_no_other_file(gallery: Path, birds: Path, tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from ilk.artifact import ArtifactParts, write_artifact
 from ilk.cli.main import ilk
 
 DOCS = Path(__file__).parent.parent / "docs" / "json.md"
@@ -93,8 +95,11 @@ def jays(picture_folder: Path) -> Path:
     return picture_folder
 
 
-def test_every_document(artifact_folder: Path, jays: Path, tmp_path: Path) -> None:
+def test_every_document(
+    artifact_folder: Path, parts: ArtifactParts, jays: Path, tmp_path: Path
+) -> None:
     place = tmp_path / "g"
+    other = write_artifact(tmp_path / "other artifact", replace(parts, seed=4))
     seen = [
         told("gallery", "create", place, artifact_folder),
         told("gallery", "info", place),
@@ -112,11 +117,13 @@ def test_every_document(artifact_folder: Path, jays: Path, tmp_path: Path) -> No
         told("gallery", "history", place),
         told("gallery", "export", place, tmp_path / "one.file", "--with-artifact"),
         told("gallery", "import", tmp_path / "one.file", tmp_path / "other"),
-        told("gallery", "migrate", place, artifact_folder, "--dry-run", "--sources", tmp_path),
+        told("gallery", "migrate", place, other, "--dry-run", "--sources", tmp_path),
         told("gallery", "erase", place, "--expired", "--yes"),
         told("gallery", "erase", place, "tit", "--yes"),
     ]
-    told("gallery", "migrate", place, artifact_folder, "--yes")
+    same = told("gallery", "migrate", place, artifact_folder, "--yes")
+    assert (same["is_switched"], len(same["notes"])) == (False, 1)
+    told("gallery", "migrate", place, other, "--yes")
     seen.append(told("gallery", "rollback", place))
     missing = {name for name in SCHEMAS if name.startswith("ilk.")}
     missing -= {content["schema"] for content in seen}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, final
 
 import numpy as np
 
+from ilk.detecting import chosen, sight
+from ilk.detector import Detector
 from ilk.embedding import Embedded, EmbeddingCache, embed_items
 from ilk.encoder import Encoder
 from ilk.encoders.onnx import open_encoder
@@ -98,16 +101,42 @@ class BoundEncoder:
                 self.encoder = open_encoder(binding.artifact, num_threads=self._num_threads)
 
 
-def embed_contents(encoder: Encoder, contents: Sequence[bytes | Path]) -> list[np.ndarray | str]:
-    """Return for each file or encoded picture its (D,) embedding, or why there is none."""
-    items, reasons = [], {}
+def embed_contents(
+    encoder: Encoder,
+    contents: Sequence[bytes | Path | Item],
+    *,
+    detector: Detector | None = None,
+    is_cut: bool = True,
+) -> list[np.ndarray | str]:
+    """Return the (D,) embedding of each content, or why there is none.
+
+    Args:
+        encoder: What embeds.
+        contents: Encoded pictures, files, or items whose box says which part counts.
+        detector: What finds in files the one probe that each is of; None takes all of a file.
+        is_cut: Whether encoded pictures were cut out by a detector already.
+    """
+    items: dict[int, Item] = {}
+    reasons: dict[int, str] = {}
     for i, content in enumerate(contents):
         try:
             source = read_image(content) if isinstance(content, bytes) else content
-            items.append(Item(source, "", str(i)))
         except UnreadableItem as error:
             reasons[i] = str(error)
-    embedded = embed_items(encoder, Items(tuple(items)), on_unreadable="skip")
+            continue
+        item = source if isinstance(source, Item) else Item(source, "", "")
+        items[i] = replace(item, name=str(i))
+    if detector is not None and not detector.is_whole:
+        looked = [i for i in items if not (is_cut and isinstance(contents[i], bytes))]
+        found = sight(detector, [items[i] for i in looked])
+        for i, sightings in zip(looked, found, strict=True):
+            (one,) = chosen(sightings, "only", noun=detector.noun)
+            if one.crop is not None:
+                items[i] = one.crop
+            else:
+                del items[i]
+                reasons[i] = one.reason
+    embedded = embed_items(encoder, Items(tuple(items.values())), on_unreadable="skip")
     reasons |= {int(problem.name): problem.reason for problem in embedded.items.problems}
     rows = {int(item.name): row for item, row in _rows(embedded)}
     return [rows[i] if i in rows else reasons[i] for i in range(len(contents))]

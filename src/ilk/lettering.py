@@ -12,6 +12,7 @@ from PIL import ImageFont
 __all__ = ["Font", "font_for", "printable", "shortened", "told", "wrapped"]
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+"""What letters are drawn with."""
 
 _ELLIPSIS = "…"
 _MOST_CHARACTERS = 240

@@ -239,7 +239,10 @@ def _where(sighting: Sighting) -> dict[str, Any]:
     if region is None:
         return {}
     box = [round(float(v), 1) for v in region.box]
-    return {"region": {"box": box, "score": round(float(region.score), 3)}}
+    place: dict[str, Any] = {"box": box, "score": round(float(region.score), 3)}
+    if sighting.picture.box is not None:
+        place["asked"] = [float(v) for v in sighting.picture.box]
+    return {"region": place}
 
 
 def _names_of(embedded: Embedded) -> list[str]:

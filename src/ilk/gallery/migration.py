@@ -15,14 +15,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from ilk.artifact import Artifact
+from ilk.detector import Detector
 from ilk.errors import GalleryError
 from ilk.gallery.access import Access, open_store
 from ilk.gallery.binding import Binding
 from ilk.gallery.generations import alone, drop
 from ilk.gallery.location import Location
 from ilk.gallery.migration_report import MigrationReport
-from ilk.gallery.moving import MIGRATE, ComparedProbes, Moving, copying
-from ilk.gallery.reembedding import Embed, Progress, Reembedded, SourceFolder
+from ilk.gallery.moving import MIGRATE, ComparedProbes, Moving, copying, is_same, unchanged
+from ilk.gallery.reembedding import Embed, Progress, Reembedded
+from ilk.gallery.sources import SourceFolder
 from ilk.store import Reader
 
 __all__ = ["ComparedProbes", "drop_previous", "migrate", "rollback"]
@@ -37,6 +39,7 @@ def migrate(
     embed: Embed,
     *,
     sources: str | Path | None = None,
+    detector: Detector | None = None,
     probes: ComparedProbes | None = None,
     allow_missing: bool = False,
     switch: bool = True,
@@ -46,14 +49,16 @@ def migrate(
     """Move a gallery to another encoder and report what that changes.
 
     Ids, labels, metadata, history and undo go on; `rollback` leads back. What the new encoder
-    cannot embed again stays behind.
+    cannot embed again stays behind. If the gallery is under this artifact already, nothing is done.
 
     Args:
         access: Of the gallery.
         artifact: Of the new encoder.
         embed: The new encoder.
         sources: The folder that the exemplars' names are relative to; a file counts if its bytes
-            are those that were enrolled. None: only kept crops.
+            are those that were enrolled, or if what was enrolled is cut out of it. None: only kept
+            crops.
+        detector: What cut out what is enrolled; None if files were taken as they are.
         probes: Whose answers before and after to compare.
         allow_missing: Go on without the exemplars that have neither source nor crop.
         switch: Whether to put the new generation in use; if not, nothing but the report is left.
@@ -66,7 +71,10 @@ def migrate(
         ArtifactError: The artifact cannot be loaded.
     """
     binding = Binding.of(artifact)
-    folder = SourceFolder(sources) if sources is not None else None
+    with access.fresh() as state:
+        if is_same(access.binding, binding):
+            return unchanged(access, state)
+    folder = SourceFolder(sources, detector) if sources is not None else None
     with alone(access.location):
         with access.fresh():
             made = Reembedded(access.store, binding, embed, folder)

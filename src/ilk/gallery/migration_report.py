@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
 
+from ilk.detecting import WHOLE_IMAGE
 from ilk.errors import GalleryError
+from ilk.gallery.binding import Binding
 from ilk.gallery.reembedding import Lost
 from ilk.results import Identification
 from ilk.thresholds import Threshold
 
-__all__ = ["DecisionPair", "MigrationReport", "listed"]
+__all__ = ["DecisionPair", "MigrationReport", "listed", "notes_on_detectors"]
 
 
 @final
@@ -62,6 +64,8 @@ class MigrationReport:
     """Why there is no threshold after, or ""."""
     decisions: tuple[DecisionPair, ...]
     """One per probe that was given."""
+    notes: tuple[str, ...] = ()
+    """What else to know: that the new artifact expects another detector."""
     is_switched: bool = False
 
     @property
@@ -94,6 +98,38 @@ def listed(lost: Sequence[Lost], most: int = 3) -> str:
     named = [f"{row.told} ({row.reason})" for row in lost[:most]]
     more = len(lost) - len(named)
     return "; ".join(named) + (f"; and {more} more" if more > 0 else "")
+
+
+def notes_on_detectors(before: Binding, after: Binding, num_from_crops: int) -> tuple[str, ...]:
+    """Say if the new artifact expects its pictures from another detector, and what that means.
+
+    Args:
+        before: Of the generation in use.
+        after: Of the new one.
+        num_from_crops: How many exemplars come from kept crops.
+    """
+    if before.artifact is None or after.artifact is None:
+        return ()
+    former, expected = before.artifact.detector, after.artifact.detector
+    if former == expected:
+        return ()
+    note = (
+        f"the new artifact expects its pictures from {_settings(expected)}, the present one from "
+        f"{_settings(former)}"
+    )
+    if num_from_crops and former.get("name") != WHOLE_IMAGE["name"]:
+        note += (
+            f"; {num_from_crops:,} exemplars come from kept crops, which were cut out for the "
+            "latter and may be farther from their class than they should be: give the folder of "
+            "their sources to have them cut out anew"
+        )
+    return (note,)
+
+
+def _settings(detector: Mapping[str, Any]) -> str:
+    """Return a detector in words."""
+    options = ", ".join(f"{key}={value!r}" for key, value in detector.items() if key != "name")
+    return f"{detector.get('name')}({options})" if options else str(detector.get("name"))
 
 
 def _told(answer: Identification | None) -> str:

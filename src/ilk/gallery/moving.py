@@ -22,14 +22,19 @@ from ilk.gallery.binding import Binding
 from ilk.gallery.deciding import Deciding
 from ilk.gallery.generations import draft, publish
 from ilk.gallery.location import Generation
-from ilk.gallery.migration_report import DecisionPair, MigrationReport, listed
+from ilk.gallery.migration_report import (
+    DecisionPair,
+    MigrationReport,
+    listed,
+    notes_on_detectors,
+)
 from ilk.gallery.reembedding import Reembedded
 from ilk.gallery.state import State
 from ilk.results import Identification
 from ilk.store import CopyingStore, Store, UnknownRow
 from ilk.thresholds import Threshold
 
-__all__ = ["MIGRATE", "ComparedProbes", "Moving", "copying"]
+__all__ = ["MIGRATE", "ComparedProbes", "Moving", "copying", "is_same", "unchanged"]
 
 MIGRATE = "migrate"
 """The action of the change that a migration ends with."""
@@ -107,6 +112,7 @@ class Moving:
             threshold_after=threshold_after,
             not_calibrated=why,
             decisions=tuple(map(DecisionPair.of, names, before, after)),
+            notes=notes_on_detectors(self._before, self._binding, counts["exemplar", "crop"]),
         )
 
     def require_kept(self, report: MigrationReport) -> None:
@@ -168,6 +174,35 @@ class Moving:
 
     def _state(self, store: Store) -> State:
         return State(store, self._binding, self._draft.snapshot, _SEARCHER)
+
+
+def is_same(before: Binding, after: Binding) -> bool:
+    """Whether both are of one artifact: network, preprocessing, distance, cohort and all."""
+    if before.artifact is None or after.artifact is None:
+        return False
+    return before.artifact.manifest.to_bytes() == after.artifact.manifest.to_bytes()
+
+
+def unchanged(access: Access, state: State) -> MigrationReport:
+    """Return the report of a migration that has nothing to do."""
+    threshold, why = _threshold_of(state)
+    number = access.generation.number
+    return MigrationReport(
+        encoder_before=access.binding.encoder_fingerprint,
+        encoder_after=access.binding.encoder_fingerprint,
+        generation_before=number,
+        generation_after=number,
+        num_classes=state.live.num_classes,
+        num_from_sources=0,
+        num_from_crops=0,
+        lost=(),
+        num_strangers=0,
+        threshold_before=threshold,
+        threshold_after=threshold,
+        not_calibrated=why,
+        decisions=(),
+        notes=("the gallery is under this artifact already, so there is nothing to migrate",),
+    )
 
 
 def copying(store: Store) -> CopyingStore:

@@ -5,25 +5,27 @@ Shapes: D embedding size of the new encoder.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 
-from ilk.errors import InvalidInput
 from ilk.gallery.admission import admit, check_shape
 from ilk.gallery.binding import Binding
+from ilk.gallery.sources import SourceFolder
+from ilk.items import Item
 from ilk.store import Reader, Store, Table
 
-__all__ = ["Embed", "Lost", "Origin", "Reembedded", "SourceFolder"]
+__all__ = ["Content", "Embed", "Lost", "Origin", "Reembedded"]
 
-Embed = Callable[[Sequence[bytes | Path]], Sequence[np.ndarray | str]]
-"""Gives for each kept crop (bytes) or file (path) its (D,) embedding, or why there is none."""
+Content = bytes | Path | Item
+"""A kept crop, a file, or the part of one that a box says."""
+
+Embed = Callable[[Sequence[Content]], Sequence[np.ndarray | str]]
+"""Gives for each content its (D,) embedding, or why there is none."""
 
 Origin = Literal["source", "crop"]
 """What an embedding was made of: the file that was enrolled, or the crop that was kept of it."""
@@ -64,35 +66,9 @@ class _Row:
     name: str
     label: str
     is_live: bool
-    crop: bytes | None
-
-
-@final
-class SourceFolder:
-    """The files that a gallery was filled from, known by their content.
-
-    A file is looked for under the name of its exemplar and, should it lie elsewhere by now, among
-    all files by its hash.
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        self._folder = Path(folder).resolve()
-        if not self._folder.is_dir():
-            raise InvalidInput(f"expected the folder of the sources, got {folder}")
-
-    def find(self, name: str, content_hash: str) -> Path | None:
-        """Return the file with exactly that content; None if the folder has none."""
-        if name and "\0" not in name:
-            path = (self._folder / name).resolve()
-            is_inside = path.is_relative_to(self._folder)
-            if is_inside and path.is_file() and _hash_of(path) == content_hash:
-                return path
-        return self._by_content.get(content_hash)
-
-    @cached_property
-    def _by_content(self) -> Mapping[str, Path]:
-        paths = sorted(p for p in self._folder.rglob("*") if p.is_file())
-        return {found: path for path in paths if (found := _hash_of(path))}
+    region: Mapping[str, Any] | None = None
+    """Where in its picture it was, if the exemplar remembers that."""
+    crop: bytes | None = None
 
 
 @final
@@ -154,15 +130,17 @@ class Reembedded:
         for e in reader.exemplars(ids=self._touched(reader), is_live=None):
             if ("exemplar", e.id) not in known:
                 label = labels.get(e.class_id, "") if e.class_id is not None else ""
-                yield _Row("exemplar", e.id, e.content_hash, e.name, label, e.is_live, None)
+                region = e.metadata.get("region")
+                place = region if isinstance(region, Mapping) else None
+                yield _Row("exemplar", e.id, e.content_hash, e.name, label, e.is_live, place)
         strangers = reader.strangers()
         heads = zip(strangers.ids.tolist(), strangers.content_hashes, strangers.groups, strict=True)
         for row, content_hash, group in heads:
             if ("stranger", row) not in known:
-                yield _Row("stranger", row, content_hash, "", group, True, None)
+                yield _Row("stranger", row, content_hash, "", group, True)
         for u in reader.unknowns():
             if ("unknown", u.id) not in known:
-                yield _Row("unknown", u.id, u.content_hash, u.name, "", True, None)
+                yield _Row("unknown", u.id, u.content_hash, u.name, "", True)
 
     def _touched(self, reader: Reader) -> list[int] | None:
         """Return the exemplars that anything happened to since the last time; None for all."""
@@ -182,7 +160,8 @@ class Reembedded:
         reasons = dict.fromkeys(rows, "")
         left = list(rows)
         for origin in ("source", "crop"):
-            inputs = {row: found for row in left if (found := self._input(row, origin))}
+            pairs = [(row, self._input(row, origin)) for row in left]
+            inputs = {row: found for row, found in pairs if found is not None}
             results = self._embed(list(inputs.values())) if inputs else []
             for row, result in zip(inputs, results, strict=True):
                 reasons[row] = self._keep(row, result, origin)
@@ -192,10 +171,12 @@ class Reembedded:
             lost = Lost(row.table, row.id, row.label, row.name, row.is_live, reason)
             self._lost[row.table, row.id] = lost
 
-    def _input(self, row: _Row, origin: Origin) -> bytes | Path | None:
+    def _input(self, row: _Row, origin: Origin) -> Content | None:
         if origin == "crop":
             return row.crop
-        return self._sources.find(row.name, row.content_hash) if self._sources else None
+        if self._sources is None:
+            return None
+        return self._sources.find(row.name, row.content_hash, row.region)
 
     def _keep(self, row: _Row, result: np.ndarray | str, origin: Origin) -> str:
         """Keep an embedding; return why it cannot be kept, or ""."""
@@ -224,12 +205,3 @@ def _crop(reader: Reader, table: Table, row: int) -> bytes | None:
     if table == "exemplar":
         return reader.crop(row)
     return reader.unknown_crop(row) if table == "unknown" else None
-
-
-def _hash_of(path: Path) -> str:
-    """Return the SHA-256 of a file; "" if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""

@@ -12,10 +12,10 @@ from ilk.cli.galleries import actor_option, gallery_argument, json_option, threa
 from ilk.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from ilk.encoder import Encoder
     from ilk.gallery import Gallery
     from ilk.gallery.migration import ComparedProbes
     from ilk.gallery.migration_report import MigrationReport
+    from ilk.gallery.reembedding import Embed
 
 __all__ = ["migrate", "rollback"]
 
@@ -28,8 +28,8 @@ _NUM_NAMED = 10
 @click.option(
     "--sources",
     type=click.Path(path_type=Path, file_okay=False),
-    help="A folder with the files of exemplars and strangers, found by content at any depth. "
-    "Default: only kept crops.",
+    help="A folder with the files of exemplars and strangers, found by content at any depth, and "
+    "what was cut out of them as well. Default: only kept crops.",
 )
 @click.option(
     "--probes",
@@ -64,12 +64,14 @@ def migrate(
     """
     from ilk.artifact import Artifact
     from ilk.bound_encoder import embed_contents
+    from ilk.detecting import open_detector
     from ilk.encoders.onnx import open_encoder
     from ilk.gallery import Gallery
     from ilk.gallery.migration import migrate as move
 
     loaded = Artifact.load(artifact)
     encoder = open_encoder(loaded, num_threads=num_threads)
+    finder = open_detector(loaded.detector)
 
     def confirm(report: MigrationReport) -> bool:
         if not as_json:
@@ -77,13 +79,17 @@ def migrate(
         return yes or click.confirm("Switch to the new encoder?", err=True)
 
     with Gallery.open(gallery, actor=actor) as opened:
-        probes = _probes(opened, encoder, probe_files) if probe_files else None
+        present = opened.binding.artifact
+        detector = open_detector(present.detector if present is not None else None)
+        embed = partial(embed_contents, encoder, detector=finder, is_cut=not detector.is_whole)
+        probes = _probes(opened, embed, probe_files) if probe_files else None
         with progress_bar() as progress:
             report = move(
                 opened.access,
                 loaded,
-                partial(embed_contents, encoder),
+                embed,
                 sources=sources,
+                detector=detector,
                 probes=probes,
                 allow_missing=allow_missing,
                 switch=not dry_run,
@@ -93,20 +99,40 @@ def migrate(
     _tell(report, gallery, is_dry=dry_run, as_json=as_json)
 
 
-def _probes(gallery: Gallery, encoder: Encoder, files: tuple[str, ...]) -> ComparedProbes:
-    """Embed probes by both encoders; what one of them cannot embed is left out."""
+def _probes(gallery: Gallery, embed: Embed, files: tuple[str, ...]) -> ComparedProbes | None:
+    """Embed probes by both encoders; what one of them cannot embed is left out.
+
+    What the present detector finds is what is asked about; the new one looks in the same places.
+    """
+    from dataclasses import replace
+
+    import numpy as np
+
     from ilk.datasets.files import open_files
+    from ilk.detecting import sight
     from ilk.embedding import embed_items
     from ilk.gallery.migration import ComparedProbes
+    from ilk.items import Items
     from ilk.recognizer import Recognizer
 
-    items = open_files(files)
-    before = embed_items(Recognizer.of(gallery).encoder, items, on_unreadable="skip")
-    after = embed_items(encoder, before.items, on_unreadable="skip")
-    both = {id(item) for item in after.items.items}
-    kept = [row for row, item in enumerate(before.items.items) if id(item) in both]
-    names = [before.items.items[row].name for row in kept]
-    return ComparedProbes(names, before.embeddings[kept], after.embeddings)
+    items, recognizer = open_files(files).items, Recognizer.of(gallery)
+    asked, places = list(items), list(items)
+    if not recognizer.detector.is_whole:
+        found = [s for sightings in sight(recognizer.detector, items) for s in sightings]
+        pairs = [(s.crop, s.picture, s.region) for s in found if s.crop and s.region]
+        asked = [crop for crop, _, _ in pairs]
+        places = [replace(picture, box=region.box) for _, picture, region in pairs]
+    before = embed_items(recognizer.encoder, Items(tuple(asked)), on_unreadable="skip")
+    rows = dict(zip(map(id, before.items.items), before.embeddings, strict=True))
+    kept = [
+        (item.name, rows[id(item)], after)
+        for item, after in zip(asked, embed(places), strict=True)
+        if id(item) in rows and isinstance(after, np.ndarray)
+    ]
+    if not kept:
+        return None
+    names, old, new = zip(*kept, strict=True)
+    return ComparedProbes(names, np.stack(old), np.stack(new))
 
 
 def _tell(report: MigrationReport, gallery: Path, *, is_dry: bool, as_json: bool) -> None:
@@ -115,6 +141,9 @@ def _tell(report: MigrationReport, gallery: Path, *, is_dry: bool, as_json: bool
 
     if as_json:
         print_document("gallery.migration", **_facts(report))
+        return
+    if report.generation_after == report.generation_before:
+        click.echo(f"{report.notes[0]}; nothing was changed")
         return
     if is_dry:
         _print(report)
@@ -143,6 +172,7 @@ def _facts(report: MigrationReport) -> dict[str, Any]:
         "threshold_before": threshold_facts(report.threshold_before),
         "threshold_after": threshold_facts(report.threshold_after),
         "not_calibrated": report.not_calibrated,
+        "notes": list(report.notes),
         "decisions": [asdict(pair) | {"is_changed": pair.is_changed} for pair in report.decisions],
         "is_switched": report.is_switched,
     }
@@ -170,6 +200,8 @@ def _print(report: MigrationReport) -> None:
             ),
         ]
     )
+    for note in report.notes:
+        click.echo(f"note: {note}")
     for lost in report.lost[:_NUM_NAMED]:
         click.echo(f"lost: {lost.told}: {lost.reason}")
     if len(report.lost) > _NUM_NAMED:
