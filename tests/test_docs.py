@@ -46,6 +46,8 @@ def parse(words: list[str]) -> None:
     command: click.Command = ilk
     context = click.Context(ilk, info_name="ilk")
     while isinstance(command, click.Group):
+        if command.invoke_without_command and not words:
+            break
         name, found, words = command.resolve_command(context, words)
         assert found is not None
         command = found

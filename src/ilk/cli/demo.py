@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ilk.cli.lazy import LazyGroup
+
 if TYPE_CHECKING:
     from ilk.meeting import Meeting
 
 __all__ = ["demo"]
 
 
-@click.command()
+@click.group(
+    cls=LazyGroup,
+    lazy={"faces": ("ilk.cli.demo_faces:faces", "People from photographs, and a page to ask on.")},
+    invoke_without_command=True,
+)
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -26,13 +32,19 @@ __all__ = ["demo"]
 )
 @click.option("--seed", default=0, show_default=True, help="Decides every draw.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
-def demo(output: Path, seed: int, overrides: tuple[str, ...]) -> None:
+@click.pass_context
+def demo(context: click.Context, output: Path, seed: int, overrides: tuple[str, ...]) -> None:
     """Train, enroll, identify and meet strangers, on characters drawn here.
 
     Learns a distance on Latin, Greek, Canadian syllabics and symbols. Then it enrolls characters of
     ten other scripts with five examples each in a gallery, calibrates that on characters that are
     never enrolled, and identifies pictures of the enrolled ones and of further strangers.
+
+    `ilk demo faces` is another demo, with options of its own.
     """
+    if context.invoked_subcommand is not None:
+        _refuse_options(context)
+        return
     from ilk.demo import demo as run_demo
 
     started = time.perf_counter()
@@ -49,6 +61,19 @@ def demo(output: Path, seed: int, overrides: tuple[str, ...]) -> None:
     click.echo(f"ask     ilk gallery info {done.gallery}")
     click.echo(f"next    ilk gallery create MY.gallery {output / 'encoder.ilk'}")
     click.echo(f"took {time.perf_counter() - started:.0f} s")
+
+
+def _refuse_options(context: click.Context) -> None:
+    """Say that options before the name of another demo would be lost."""
+    given = [
+        name
+        for name in context.params
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    ]
+    if given:
+        raise click.UsageError(
+            f"Give options after the name of the demo: ilk demo {context.invoked_subcommand} ..."
+        )
 
 
 def _leave_room() -> None:
