@@ -24,6 +24,11 @@ onnx = pytest.importorskip("onnx", reason='needs pip install "ilk[train]"')
 SIDE = 4
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ILK_CACHE", str(tmp_path.parent / "cache"))
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirty classes of eight noisy grey squares."""

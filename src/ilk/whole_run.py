@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
-from ilk.artifact import Artifact
+import numpy as np
+
+from ilk.artifact import Artifact, class_hash
 from ilk.check import check_items
 from ilk.config import Run
-from ilk.embedding import Embedded, embed_items
+from ilk.detecting import Choice
+from ilk.detector import Detector
+from ilk.embedding import Embedded, EmbeddingCache, embed_items
 from ilk.encoders.onnx import open_encoder
-from ilk.evaluation import Evaluation, EvaluationSettings, evaluate
+from ilk.errors import NotEnoughTrials
+from ilk.evaluation import Evaluation, EvaluationSettings, Pairs, evaluate
+from ilk.evaluation.acquisition import acquire
+from ilk.evaluation.impostor_limit import ImpostorLimit, limit_from_strangers
+from ilk.evaluation.pairs_run import PairsRun, acquire_pairs, run_pairs, strangers_limit
 from ilk.evaluation.report import write_report
 from ilk.items import Items
 
-__all__ = ["Outcome", "measure", "train_and_measure", "write_page"]
+__all__ = ["Outcome", "measure", "measure_pairs", "train_and_measure", "write_page"]
 
 
 @final
@@ -86,6 +94,81 @@ def measure(
     return replace(found, settings={**found.settings, "artifact": artifact.fingerprint})
 
 
+def measure_pairs(
+    artifact: Artifact,
+    pairs: Pairs,
+    pictures: Items,
+    detector: Detector,
+    *,
+    choice: Choice = "only",
+    target_fmr: float = 0.001,
+    strangers: Items | None = None,
+    by: Sequence[str] = (),
+    settings: EvaluationSettings | None = None,
+    batch_size: int = 64,
+    cache: EmbeddingCache | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> PairsRun:
+    """Return what a pairs file finds of an artifact.
+
+    Its limit for the target FMR is chosen on all impostor comparisons among the strangers, without
+    them among the artifact's cohort, and where that is too small on the other folds of the pairs.
+
+    Args:
+        artifact: What is measured.
+        pairs: What is asked.
+        pictures: Where the pairs find their pictures, by name.
+        detector: What finds the region that counts.
+        choice: Of several regions in a picture: none ("only") or the largest.
+        target_fmr: The share of impostor comparisons that may be accepted.
+        strangers: People, with their labels.
+        by: Columns to tell groups of pairs apart by.
+        settings: Its FMR targets, seed and number of bootstraps are used.
+        batch_size: Pictures per call of the encoder.
+        cache: Looked up before embedding, and added to.
+        progress: Called with a stage, the pictures done and in all.
+
+    Raises:
+        NotEnoughTrials: The strangers are too few for the rate.
+        DataError: No pair has both of its pictures.
+        InvalidInput: A column is not there, or the target is no rate.
+    """
+    encoder = open_encoder(artifact)
+    acquired, first, second = acquire_pairs(
+        pairs,
+        pictures,
+        encoder,
+        detector,
+        choice=choice,
+        batch_size=batch_size,
+        cache=cache,
+        progress=progress,
+    )
+    if strangers is None:
+        limit = _limit_from_cohort(artifact, pairs, target_fmr)
+    else:
+        others = acquire(
+            encoder,
+            detector,
+            strangers,
+            choice=choice,
+            batch_size=batch_size,
+            cache=cache,
+            progress=None if progress is None else _of_strangers(progress),
+        )
+        limit = strangers_limit(others, acquired, artifact.distance, pairs, target_fmr)
+    return run_pairs(
+        pairs,
+        acquired,
+        (first, second),
+        artifact.distance,
+        target_fmr=target_fmr,
+        limit=limit,
+        by=by,
+        settings=settings,
+    )
+
+
 def write_page(
     path: Path,
     evaluation: Evaluation,
@@ -108,3 +191,25 @@ def write_page(
         title=title,
         warning=warning,
     )
+
+
+def _limit_from_cohort(artifact: Artifact, pairs: Pairs, fmr: float) -> ImpostorLimit | None:
+    """Return the limit from the artifact's cohort; None if it is too small for the rate."""
+    known = {class_hash(name) for both in pairs.people for name in both}
+    hashes = artifact.cohort.class_hashes
+    is_known = np.array([content in known for content in hashes], bool)
+    ids = artifact.cohort.class_ids
+    is_used = ~is_known[ids] if len(ids) else np.zeros(0, bool)
+    basis = f"{len(np.unique(ids[is_used])):,} classes of the artifact's cohort"
+    try:
+        return limit_from_strangers(
+            artifact.cohort.embeddings[is_used], ids[is_used], artifact.distance, fmr, basis
+        )
+    except NotEnoughTrials:
+        return None
+
+
+def _of_strangers(
+    progress: Callable[[str, int, int], None],
+) -> Callable[[str, int, int], None]:
+    return lambda stage, done, of: progress(f"{stage} strangers", done, of)

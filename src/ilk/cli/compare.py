@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ilk.cli.evaluate import embed_unseen, evaluate_embedded, protocol_options
+from ilk.cli.evaluate import evaluate_embedded, protocol_options
+from ilk.cli.unseen import embed_unseen, open_artifact
 
 if TYPE_CHECKING:
+    from ilk.detecting import Choice
     from ilk.evaluation import Comparison, Difference, Evaluation
 
 __all__ = ["compare"]
@@ -20,8 +22,8 @@ _SHOWN = "map_at_r"
 
 
 @click.command()
-@click.argument("a", type=click.Path(exists=True, path_type=Path))
-@click.argument("b", type=click.Path(exists=True, path_type=Path))
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
 @click.argument("source", required=False)
 @protocol_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, differences per class included.")
@@ -38,6 +40,8 @@ def compare(
     batch_size: int,
     on_unreadable: Literal["stop", "skip"],
     allow_overlap: bool,
+    detector: str | None,
+    choice: Choice,
     as_json: bool,
     show: int,
 ) -> None:
@@ -58,23 +62,23 @@ def compare(
     )
 
     def measured(path: Path) -> Evaluation:
-        from ilk.artifact import Artifact
-
-        if not path.is_dir():
+        if path.is_file():
             return _read(path)
         if source is None:
             raise click.UsageError(f"{path} is an artifact: give the SOURCE to evaluate it on.")
-        artifact = Artifact.load(path)
-        embedded = embed_unseen(
+        artifact = open_artifact(path)
+        acquired = embed_unseen(
             artifact,
             source,
+            detector=detector,
+            choice=choice,
             batch_size=batch_size,
             on_unreadable=on_unreadable,
             allow=allow_overlap,
         )
-        return evaluate_embedded(artifact, embedded, settings)
+        return evaluate_embedded(artifact, acquired.embedded, settings)
 
-    if source is not None and not (a.is_dir() or b.is_dir()):
+    if source is not None and a.is_file() and b.is_file():
         raise click.UsageError("SOURCE goes with artifacts; two saved evaluations need none.")
     found = compare_evaluations(measured(a), measured(b), seed=seed)
     if as_json:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ilk.cli.progress import progress_bar
-from ilk.cli.sources import on_unreadable_option, source_argument
+from ilk.cli.sources import choice_option, detector_option, on_unreadable_option, source_argument
+from ilk.cli.unseen import detector_of, open_artifact
 
 if TYPE_CHECKING:
+    from ilk.detecting import Choice
     from ilk.unreadable import OnUnreadable
 
 __all__ = ["embed"]
@@ -30,6 +32,8 @@ __all__ = ["embed"]
 )
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1))
 @click.option("--num-threads", type=click.IntRange(min=1), help="Default: all cores.")
+@detector_option
+@choice_option("only")
 @on_unreadable_option
 @click.option("--no-cache", is_flag=True, help="Compute all again and remember nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
@@ -39,24 +43,31 @@ def embed(
     out: Path,
     batch_size: int,
     num_threads: int | None,
+    detector: str | None,
+    choice: Choice,
     on_unreadable: OnUnreadable,
     no_cache: bool,
     as_json: bool,
 ) -> None:
     """Write the embeddings of a source to a file.
 
-    ARTIFACT is a folder that `ilk train` wrote. One row per item: name, label, hash (SHA-256 of
-    the content) and embedding. Embeddings are remembered by content and encoder in $ILK_CACHE
-    (default: ~/.cache/ilk), so a second run over the same files computes nothing.
+    ARTIFACT is a folder that `ilk train` wrote, or the name of a ready one. One row per item: name,
+    label, hash (SHA-256 of the content) and embedding; of a picture in which something is detected,
+    the content is what is cut out of it. Embeddings are remembered by content and encoder in
+    $ILK_CACHE (default: ~/.cache/ilk), so a second run over the same files computes nothing.
     """
     from ilk.datasets import open_source
+    from ilk.detecting import crops_of
     from ilk.embedding import EmbeddingCache, check_table_path, embed_items, write_table
     from ilk.encoders.onnx import open_encoder
 
     check_table_path(out)
-    encoder = open_encoder(artifact, num_threads=num_threads)
+    loaded = open_artifact(artifact)
+    encoder = open_encoder(loaded, num_threads=num_threads)
     items = open_source(source, on_unreadable=on_unreadable)
     with progress_bar() as progress:
+        looks = detector_of(loaded, detector)
+        items = crops_of(looks, items, choice, progress=partial(progress, "detect"))
         embedded = embed_items(
             encoder,
             items,

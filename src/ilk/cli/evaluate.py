@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from ilk.cli.pairs import by_option, evaluate_pairs, fmr_option, pairs_file
 from ilk.cli.progress import progress_bar
-from ilk.cli.sources import on_unreadable_option, source_argument
+from ilk.cli.sources import choice_option, detector_option, on_unreadable_option, source_argument
+from ilk.cli.unseen import embed_unseen, open_artifact, overlap_warning
 
 if TYPE_CHECKING:
-    from ilk.artifact import Artifact, Overlap
+    from ilk.artifact import Artifact
+    from ilk.detecting import Choice
     from ilk.embedding import Embedded
-    from ilk.evaluation import Evaluation, EvaluationSettings, Figure
+    from ilk.evaluation import Evaluation, EvaluationSettings
+    from ilk.evaluation.acquisition import Acquired
+    from ilk.evaluation.settings import Protocol
 
-__all__ = ["embed_unseen", "evaluate", "evaluate_embedded", "protocol_options"]
+__all__ = ["evaluate", "evaluate_embedded", "protocol_options"]
 
-_NUM_NAMED = 5
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def protocol_options(command: _Command) -> _Command:
     """Add the options that decide what is measured, shared with `ilk compare`."""
     for option in (
+        detector_option,
+        choice_option("only"),
         click.option("--allow-overlap", is_flag=True, help="Go on though training saw some of it."),
         on_unreadable_option,
         click.option("--batch-size", default=64, show_default=True, help="Items per encoder call."),
@@ -56,12 +63,28 @@ def protocol_options(command: _Command) -> _Command:
 @click.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
 @source_argument
+@click.option(
+    "--protocol",
+    type=click.Choice(["all", "retrieval", "open-set", "lfw"]),
+    default="all",
+    show_default=True,
+    help="What to measure: see below.",
+)
 @protocol_options
+@click.option(
+    "--strangers-up-to",
+    "up_to",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Of open-set: strangers are classes of at most N items. Default: as --exemplars.",
+)
 @click.option(
     "--pairs",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A pairs file (LFW's, or lines 'path1 path2 same'): adds the ten-fold accuracy.",
+    help="A pairs file (LFW's, or lines 'path1 path2 same'). Default of lfw: SOURCE/pairs.txt.",
 )
+@fmr_option
+@by_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="For `ilk compare`.")
 @click.option(
@@ -72,6 +95,7 @@ def protocol_options(command: _Command) -> _Command:
 def evaluate(
     artifact: Path,
     source: str,
+    protocol: Literal["all", "retrieval", "open-set", "lfw"],
     exemplars: int,
     other_groups: bool,
     draws: int,
@@ -80,84 +104,104 @@ def evaluate(
     batch_size: int,
     on_unreadable: Literal["stop", "skip"],
     allow_overlap: bool,
+    detector: str | None,
+    choice: Choice,
+    up_to: int | None,
     pairs: Path | None,
+    fmr: float,
+    columns: tuple[str, ...],
     as_json: bool,
     save: Path | None,
     report: Path | None,
 ) -> None:
-    """Measure an artifact on classes that it never saw.
+    r"""Measure an artifact on classes that it never saw.
 
-    ARTIFACT is a folder that `ilk train` wrote. SOURCE is a folder with a folder per class, a table
-    or a data set by name. Refuses if training saw one of the classes or items.
+    ARTIFACT is a folder that `ilk train` wrote, or the name of a ready one. SOURCE is a folder with
+    a folder per class, a table or a data set by name. Refuses if training saw one of the classes or
+    items.
+
+    \b
+    all        retrieval, open set with half of the classes enrolled, all pairs
+    retrieval  every item asks for its class mates
+    open-set   all classes of more than --exemplars items are enrolled, and
+               those of at most --strangers-up-to items are strangers
+    lfw        the pairs of a pairs file: mean and standard error over ten folds
+
+    Pictures in which nothing is found are counted (fta, fte) and listed; with lfw they are errors.
     """
-    from ilk.artifact import Artifact
-    from ilk.evaluation import EvaluationSettings, read_pairs, with_pairs
-
-    settings = EvaluationSettings(
-        num_exemplars=exemplars,
+    if protocol == "lfw":
+        asked = pairs_file(source, pairs)
+    settings = _settings(
+        exemplars=exemplars,
         exclude_same_group=other_groups,
         num_draws=draws,
         seed=seed,
         memory_mib=memory_mib,
+        protocol="all" if protocol == "lfw" else protocol,
+        up_to=up_to,
     )
-    asked_pairs = None if pairs is None else read_pairs(pairs)
-    loaded = Artifact.load(artifact)
-    embedded = embed_unseen(
-        loaded, source, batch_size=batch_size, on_unreadable=on_unreadable, allow=allow_overlap
-    )
-    found = evaluate_embedded(loaded, embedded, settings)
-    if asked_pairs is not None:
-        names = [item.name for item in embedded.items.items]
-        found = with_pairs(found, embedded.embeddings, names, loaded.distance, asked_pairs)
+    loaded = open_artifact(artifact)
+    options: dict[str, Any] = {"detector": detector, "choice": choice, "batch_size": batch_size}
+    if protocol == "lfw":
+        found, acquired = evaluate_pairs(
+            loaded,
+            source,
+            asked,
+            fmr=fmr,
+            columns=columns,
+            settings=settings,
+            allow=allow_overlap,
+            **options,
+        )
+    else:
+        acquired = embed_unseen(
+            loaded, source, on_unreadable=on_unreadable, allow=allow_overlap, **options
+        )
+        found = _measured(loaded, acquired, settings, columns, pairs)
     if save is not None:
         write_json(save, found.to_json())
     if report is not None:
-        _write_report(report, found, loaded, embedded, source)
+        _write_report(report, found, loaded, acquired.embedded, source)
     if as_json:
-        click.echo(json.dumps(_summary(found, embedded), indent=2, allow_nan=False))
+        click.echo(json.dumps(_summary(found, acquired), indent=2, allow_nan=False))
     else:
-        _print(found, embedded)
+        _print(found, acquired)
 
 
-def embed_unseen(
+def _settings(
+    *, exemplars: int, protocol: Protocol, up_to: int | None, **options: Any
+) -> EvaluationSettings:
+    from ilk.evaluation import EvaluationSettings
+
+    if protocol != "open-set" and up_to is not None:
+        raise click.UsageError("--strangers-up-to goes with --protocol open-set.")
+    few = (up_to or exemplars) if protocol == "open-set" else None
+    return EvaluationSettings(
+        num_exemplars=exemplars, protocol=protocol, max_stranger_items=few, **options
+    )
+
+
+def _measured(
     artifact: Artifact,
-    source: str,
-    *,
-    batch_size: int,
-    on_unreadable: Literal["stop", "skip"],
-    allow: bool,
-) -> Embedded:
-    """Return the embeddings of a source, after making sure that training saw none of it.
+    acquired: Acquired,
+    settings: EvaluationSettings,
+    columns: Sequence[str],
+    pairs: Path | None,
+) -> Evaluation:
+    """Return what a protocol without pairs finds, with failures and groups."""
+    from ilk.evaluation import read_pairs, with_pairs
+    from ilk.evaluation.acquisition import failure_figures
+    from ilk.evaluation.item_groups import item_tables
 
-    Raises:
-        ClassOverlap: It did, and `allow` is False. Labels are compared before anything is embedded.
-        DataError: The source has no items.
-    """
-    from ilk.artifact import find_overlap
-    from ilk.datasets import open_source
-    from ilk.embedding import embed_items
-    from ilk.encoders.onnx import open_encoder
-    from ilk.errors import DataError
-
-    items = open_source(source, on_unreadable=on_unreadable)
-    if not len(items):
-        raise DataError(f"{source}: expected labelled items, found none")
-    if not allow:
-        _refuse(find_overlap(artifact.manifest, items.labels, ()).classes, 0)
-    with progress_bar() as progress:
-        embedded = embed_items(
-            open_encoder(artifact),
-            items,
-            batch_size=batch_size,
-            on_unreadable=on_unreadable,
-            progress=lambda done, of: progress("Embedding", done, of),
-        )
-    overlap = find_overlap(artifact.manifest, embedded.items.labels, embedded.hashes)
-    if overlap and not allow:
-        _refuse(overlap.classes, len(overlap.items))
-    if overlap:
-        click.secho(f"WARNING: {_warning(overlap)}", err=True, fg="red", bold=True)
-    return embedded
+    embedded = acquired.embedded
+    asked_pairs = None if pairs is None else read_pairs(pairs)
+    found = evaluate_embedded(artifact, embedded, settings)
+    if asked_pairs is not None:
+        names = [item.name for item in embedded.items.items]
+        found = with_pairs(found, embedded.embeddings, names, artifact.distance, asked_pairs)
+    tables = item_tables(found, acquired, columns)
+    figures = (*found.figures, *failure_figures(acquired))
+    return replace(found, figures=figures, groups=tables)
 
 
 def evaluate_embedded(
@@ -179,31 +223,6 @@ def write_json(path: Path, content: object) -> None:
     part.replace(path)
 
 
-def _refuse(classes: tuple[str, ...], num_items: int) -> None:
-    from ilk.errors import ClassOverlap
-
-    if classes or num_items:
-        raise ClassOverlap(
-            f"expected classes that training never saw, but it saw {_told(classes, num_items)}; "
-            "evaluate on other classes, or pass --allow-overlap to go on all the same"
-        )
-
-
-def _warning(overlap: Overlap) -> str:
-    return (
-        f"training saw {_told(overlap.classes, len(overlap.items))}. These figures are NOT about "
-        "unseen classes; do not report them as such."
-    )
-
-
-def _told(classes: tuple[str, ...], num_items: int) -> str:
-    named = ", ".join(repr(label) for label in classes[:_NUM_NAMED])
-    more = f" and {len(classes) - _NUM_NAMED:,} more" if len(classes) > _NUM_NAMED else ""
-    parts = [f"{len(classes):,} of these classes ({named}{more})"] if classes else []
-    parts += [f"{num_items:,} of these items"] if num_items else []
-    return " and ".join(parts)
-
-
 def _write_report(
     path: Path, found: Evaluation, artifact: Artifact, embedded: Embedded, source: str
 ) -> None:
@@ -218,47 +237,30 @@ def _write_report(
             artifact,
             embedded,
             title=f"{artifact.path.name} on {source}",
-            warning=_warning(seen) if seen else "",
+            warning=overlap_warning(seen) if seen else "",
             progress=progress,
         )
 
 
-def _summary(found: Evaluation, embedded: Embedded) -> dict[str, object]:
+def _summary(found: Evaluation, acquired: Acquired) -> dict[str, object]:
     """Return the JSON without what is as long as the items."""
     content = found.to_json()
-    kept = ("schema_version", "figures", "counts", "settings", "threshold")
-    problems = [{"name": p.name, "reason": p.reason} for p in embedded.items.problems]
+    kept = ("schema_version", "figures", "counts", "settings", "threshold", "groups")
+    problems = [{"name": p.name, "reason": p.reason} for p in acquired.embedded.items.problems]
     return {
         "schema": "ilk.evaluation.summary",
         **{key: content[key] for key in kept},
+        "failures": acquired.codes,
         "problems": problems,
     }
 
 
-def _print(found: Evaluation, embedded: Embedded) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _print(found: Evaluation, acquired: Acquired) -> None:
+    from ilk.cli.figures_table import print_figures, print_groups
 
-    console = Console(highlight=False, soft_wrap=True)
-    table = Table(box=None, pad_edge=False, collapse_padding=True)
-    table.add_column("figure", no_wrap=True)
-    for title in ("value", "95 % interval", "trials", "classes", "note"):
-        table.add_column(title, justify="right", no_wrap=True)
-    notes: dict[str, str] = {}
-    for figure in found.figures:
-        number = notes.setdefault(figure.note, str(len(notes) + 1)) if figure.note else ""
-        table.add_row(*_row(figure), number)
-    console.print(table, markup=False)
-    console.print()
-    for note, number in notes.items():
-        console.print(f"{number}: {note}", markup=False)
-    told = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in found.counts.items())
-    console.print(told, markup=False)
-    for problem in embedded.items.problems:
-        console.print(f"left out: {problem.name}: {problem.reason}", markup=False)
-
-
-def _row(figure: Figure) -> tuple[str, ...]:
-    value = "-" if figure.value is None else f"{figure.value:.4f}"
-    interval = "" if figure.low is None else f"{figure.low:.4f} to {figure.high:.4f}"
-    return figure.name, value, interval, f"{figure.num_trials:,}", f"{figure.num_classes:,}"
+    print_figures(found.figures)
+    click.echo(", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in found.counts.items()))
+    if found.groups:
+        print_groups(found.groups)
+    for problem in acquired.embedded.items.problems:
+        click.echo(f"left out: {problem.name}: {problem.reason}")

@@ -17,7 +17,9 @@ _COMMANDS = {
     "check": "Look over a data set before training on it.",
     "train": "Train an encoder artifact from labelled items.",
     "evaluate": "Measure an artifact on classes that it never saw.",
+    "verify-pairs": "Measure verification on a file of pairs, such as LFW's.",
     "compare": "Tell whether artifact A is better than B, with an interval.",
+    "artifact": "Import an encoder, get a ready one, look at one.",
     "gallery": "Make a gallery, look at it, change it, calibrate it.",
     "enroll": "Enroll examples of classes in a gallery.",
     "identify": "Name the class of pictures, or say unknown.",
@@ -31,9 +33,14 @@ _COMMANDS = {
 }
 
 
+def _file(command: str) -> str:
+    """Return the name of the file and of the function of a command."""
+    return command.replace("-", "_")
+
+
 @click.group(
     cls=LazyGroup,
-    lazy={name: (f"ilk.cli.{name}:{name}", line) for name, line in _COMMANDS.items()},
+    lazy={name: (f"ilk.cli.{_file(name)}:{_file(name)}", line) for name, line in _COMMANDS.items()},
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="ilk")

@@ -19,7 +19,7 @@ import numpy as np
 
 from ilk.detecting import Choice, chosen, sight
 from ilk.detector import Detector
-from ilk.embedding import Embedded, embed_items
+from ilk.embedding import Embedded, EmbeddingCache, embed_items
 from ilk.encoder import Encoder
 from ilk.errors import UnreadableItem
 from ilk.evaluation.figures import Figure
@@ -69,6 +69,7 @@ def acquire(
     choice: Choice = "only",
     batch_size: int = 64,
     on_unreadable: OnUnreadable = "skip",
+    cache: EmbeddingCache | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Acquired:
     """Detect and embed each picture once.
@@ -81,6 +82,7 @@ def acquire(
         batch_size: Items per call of the encoder.
         on_unreadable: "stop" raises at a file that cannot be read; a picture in which nothing is
             found is a failure all the same.
+        cache: Looked up before embedding, and added to.
         progress: Called with a stage, the pictures done and in all.
 
     Raises:
@@ -96,6 +98,7 @@ def acquire(
         probes,
         batch_size=batch_size,
         on_unreadable=on_unreadable,
+        cache=cache,
         progress=None if progress is None else lambda done, of: progress("Embedding", done, of),
     )
     kept = {id(item) for item in embedded.items.items}

@@ -139,7 +139,7 @@ def difference_p_value(a: Share, b: Share) -> float:
     if a.value == b.value:
         return 1.0
     low, high = np.log(_LEAST_P), 0.0
-    for _ in range(24):
+    for _ in range(16):
         middle = (low + high) / 2
         ends = difference_interval(a, b, 1 - float(np.exp(middle)))
         low, high = (low, middle) if ends[0] > 0 or ends[1] < 0 else (middle, high)
