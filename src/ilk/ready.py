@@ -13,13 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ilk import importing
 from ilk.artifact import Artifact, class_hash
 from ilk.artifact.manifest import canonical_json
 from ilk.cache_folder import cache_folder
 from ilk.detecting import Choice
 from ilk.distances import Cosine
 from ilk.errors import ArtifactError, InvalidInput
-from ilk.importing import import_encoder
 from ilk.importing.cohort import Progress
 from ilk.items import Items
 from ilk.model_files import ModelFile, folded, model_file
@@ -84,7 +84,7 @@ def ready_artifact(
     file = model_file("sface", path=weights, may_download=may_download, tell=tell, progress=fetched)
 
     def build(folder: Path, replaces: bool) -> Path:
-        return import_encoder(
+        return importing.import_encoder(
             folded(file),
             preprocess=_PREPROCESS,
             distance=Cosine(),

@@ -87,7 +87,14 @@ class Recognizer(Questions):
         num_threads: int | None = None,
         **options: Any,
     ) -> Recognizer:
-        """Make an empty gallery; the options are those of `Gallery.create`."""
+        """Make an empty gallery; the options are those of `Gallery.create`.
+
+        The artifact may also be the name of a ready one: "faces".
+        """
+        from ilk.ready import artifact_path
+
+        if not isinstance(artifact, Artifact):
+            artifact = artifact_path(artifact)
         return _opened(Gallery.create(location, artifact, **options), detector, num_threads)
 
     @staticmethod

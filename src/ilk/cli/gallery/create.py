@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ilk.cli.artifacts import artifact_argument, load_artifact
 from ilk.cli.galleries import actor_option, json_option
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ __all__ = ["create"]
 
 @click.command()
 @click.argument("location", type=click.Path(path_type=Path))
-@click.argument("artifact", type=click.Path(path_type=Path))
+@artifact_argument
 @click.option(
     "--templates",
     default="every",
@@ -49,16 +50,15 @@ def create(
 ) -> None:
     """Make an empty gallery for an encoder artifact.
 
-    LOCATION is a folder that is not there yet, or is empty; ARTIFACT is a folder that `ilk train`
-    wrote, and is copied. The gallery is calibrated on the artifact's cohort of held-out classes, if
-    that is large enough for the rate.
+    LOCATION is a folder that is not there yet, or is empty. ARTIFACT is a folder that `ilk train`
+    or `ilk artifact import` wrote, or the name of a ready one, faces; it is copied. The gallery is
+    calibrated on the artifact's cohort of held-out classes, if that is large enough for the rate.
     """
-    from ilk.artifact import Artifact
     from ilk.calibration import least_rate, trials_needed
     from ilk.errors import NotCalibrated
     from ilk.gallery import Gallery
 
-    loaded = Artifact.load(artifact)
+    loaded = load_artifact(artifact)
     num_trials = len(loaded.cohort)
     if target_fpir is not None and num_trials < trials_needed(target_fpir):
         carried = f" ({least_rate(num_trials):g} is the smallest it can)" if num_trials else ""

@@ -1,0 +1,120 @@
+"""`ilk artifact import MODEL.onnx`: a network that was trained elsewhere becomes an artifact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ilk.cli.artifacts import tell_aside
+from ilk.cli.galleries import json_option
+from ilk.cli.progress import progress_bar
+from ilk.cli.sources import choice_option, on_unreadable_option
+
+if TYPE_CHECKING:
+    from ilk.detecting import Choice
+    from ilk.unreadable import OnUnreadable
+
+__all__ = ["import_model"]
+
+
+@click.command("import")
+@click.argument("model", metavar="MODEL", type=click.Path(path_type=Path))
+@click.option(
+    "--preprocess",
+    multiple=True,
+    required=True,
+    metavar="KEY=VALUE|FILE.toml",
+    help="How inputs are made, as whoever published the network says it: size_pixels, channels, "
+    "mean and std (where white is 1; one number, or a,b,c), channel_order (rgb or bgr), resize, "
+    "modality. Repeatable.",
+)
+@click.option(
+    "--distance",
+    required=True,
+    metavar="NAME[,KEY=VALUE]",
+    help="Under which it was trained: cosine, euclidean or hyperbolic.",
+)
+@click.option(
+    "--cohort",
+    metavar="SOURCE",
+    help="Labelled items that it has not learned from: they calibrate thresholds and are measured. "
+    "Without, no gallery can be calibrated on the artifact alone.",
+)
+@click.option(
+    "--detector",
+    metavar="NAME[,KEY=VALUE]",
+    help="What finds in pictures what it is to see, such as faces,size_pixels=112. Default: the "
+    "whole picture.",
+)
+@choice_option("only")
+@click.option("--embedding", metavar="NAME", help="The output to use, if there are several.")
+@click.option("--licence", default="", help="Of the weights, such as MIT.")
+@click.option("--trained-on", default="", metavar="TEXT", help="What they learned from, in words.")
+@click.option("--source", default="", metavar="TEXT", help="Where they are published.")
+@click.option("--title", default="onnx", help="What the network is called.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The artifact to write. Default: the name of the model and `.ilk`.",
+)
+@on_unreadable_option
+@click.option("--overwrite", is_flag=True, help="Replace an artifact at OUTPUT.")
+@json_option
+def import_model(
+    model: Path,
+    preprocess: tuple[str, ...],
+    distance: str,
+    cohort: str | None,
+    detector: str | None,
+    choice: Choice,
+    embedding: str | None,
+    licence: str,
+    trained_on: str,
+    source: str,
+    title: str,
+    output: Path | None,
+    on_unreadable: OnUnreadable,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Make an artifact of MODEL, an encoder in ONNX form, of faces or anything else.
+
+    It is run before anything is written: one float32 input, one embedding per input, the same
+    whatever is beside it. A network that was exported for one input at a time is opened for many.
+
+        ilk artifact import arcface.onnx --preprocess size_pixels=112 --distance cosine --detector
+        faces,size_pixels=112 --cohort people/
+    """
+    from ilk.artifact import Artifact
+    from ilk.cli.artifact.show import tell_artifact
+    from ilk.cli.artifact.words import named_settings, preprocess_settings
+    from ilk.datasets import open_source
+    from ilk.distances import distance_from_settings
+    from ilk.importing import import_encoder
+    from ilk.preprocess import Preprocess
+
+    way = Preprocess.from_settings(preprocess_settings(preprocess))
+    measure = distance_from_settings(named_settings(distance))
+    items = open_source(cohort, on_unreadable=on_unreadable) if cohort is not None else None
+    with progress_bar() as progress:
+        folder = import_encoder(
+            model,
+            preprocess=way,
+            distance=measure,
+            output=output if output is not None else Path(f"{model.stem}.ilk"),
+            detector=named_settings(detector) if detector is not None else None,
+            cohort=items,
+            choice=choice,
+            licence=licence,
+            pretrained_on=trained_on,
+            source=source,
+            title=title,
+            embedding_output=embedding,
+            on_unreadable=on_unreadable,
+            overwrite=overwrite,
+            tell=tell_aside,
+            progress=progress,
+        )
+    tell_artifact(Artifact.load(folder), as_json=as_json)
