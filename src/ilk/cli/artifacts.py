@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from ilk.artifact import Artifact
 
-__all__ = ["artifact_argument", "is_artifact", "load_artifact", "tell_aside"]
+__all__ = ["artifact_argument", "load_artifact", "tell_aside"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -19,13 +19,6 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 def artifact_argument(command: _Command) -> _Command:
     """Add ARTIFACT: a folder, or `faces`."""
     return click.argument("artifact", metavar="ARTIFACT", type=click.Path(path_type=Path))(command)
-
-
-def is_artifact(path: Path) -> bool:
-    """Whether it is a folder, or the name of a ready artifact, and not a file."""
-    from ilk.ready import READY
-
-    return path.is_dir() or (not path.exists() and str(path) in READY)
 
 
 def load_artifact(path_or_name: Path) -> Artifact:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from ilk.cli.artifacts import load_artifact
 from ilk.cli.evaluate import evaluate_embedded, protocol_options
-from ilk.cli.unseen import embed_unseen, open_artifact
+from ilk.cli.unseen import embed_unseen
 
 if TYPE_CHECKING:
     from ilk.detecting import Choice
@@ -66,7 +67,7 @@ def compare(
             return _read(path)
         if source is None:
             raise click.UsageError(f"{path} is an artifact: give the SOURCE to evaluate it on.")
-        artifact = open_artifact(path)
+        artifact = load_artifact(path)
         acquired = embed_unseen(
             artifact,
             source,

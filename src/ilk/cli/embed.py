@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ilk.cli.artifacts import artifact_argument, load_artifact
 from ilk.cli.progress import progress_bar
 from ilk.cli.sources import choice_option, detector_option, on_unreadable_option, source_argument
-from ilk.cli.unseen import detector_of, open_artifact
+from ilk.cli.unseen import detector_of
 
 if TYPE_CHECKING:
     from ilk.detecting import Choice
@@ -22,7 +23,7 @@ __all__ = ["embed"]
 
 
 @click.command()
-@click.argument("artifact", type=click.Path(path_type=Path))
+@artifact_argument
 @source_argument
 @click.option(
     "--out",
@@ -62,7 +63,7 @@ def embed(
     from ilk.encoders.onnx import open_encoder
 
     check_table_path(out)
-    loaded = open_artifact(artifact)
+    loaded = load_artifact(artifact)
     encoder = open_encoder(loaded, num_threads=num_threads)
     items = open_source(source, on_unreadable=on_unreadable)
     with progress_bar() as progress:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from ilk.cli.artifacts import artifact_argument, load_artifact
 from ilk.cli.pairs import by_option, evaluate_pairs, fmr_option, pairs_file
 from ilk.cli.progress import progress_bar
 from ilk.cli.sources import choice_option, detector_option, on_unreadable_option, source_argument
-from ilk.cli.unseen import embed_unseen, open_artifact, overlap_warning
+from ilk.cli.unseen import embed_unseen, overlap_warning
 
 if TYPE_CHECKING:
     from ilk.artifact import Artifact
@@ -61,7 +62,7 @@ def protocol_options(command: _Command) -> _Command:
 
 
 @click.command()
-@click.argument("artifact", type=click.Path(path_type=Path))
+@artifact_argument
 @source_argument
 @click.option(
     "--protocol",
@@ -140,7 +141,7 @@ def evaluate(
         protocol="all" if protocol == "lfw" else protocol,
         up_to=up_to,
     )
-    loaded = open_artifact(artifact)
+    loaded = load_artifact(artifact)
     options: dict[str, Any] = {"detector": detector, "choice": choice, "batch_size": batch_size}
     if protocol == "lfw":
         found, acquired = evaluate_pairs(

@@ -11,24 +11,14 @@ import click
 from ilk.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ilk.artifact import Artifact, Overlap
     from ilk.detecting import Choice
     from ilk.detector import Detector
     from ilk.evaluation.acquisition import Acquired
 
-__all__ = ["detector_of", "embed_unseen", "open_artifact", "overlap_warning", "refuse_overlap"]
+__all__ = ["detector_of", "embed_unseen", "overlap_warning", "refuse_overlap"]
 
 _NUM_NAMED = 5
-
-
-def open_artifact(path_or_name: str | Path) -> Artifact:
-    """Load an artifact, or a ready one by its name."""
-    from ilk.artifact import Artifact
-    from ilk.ready import artifact_path
-
-    return Artifact.load(artifact_path(path_or_name, tell=lambda line: click.echo(line, err=True)))
 
 
 def detector_of(artifact: Artifact, name: str | None) -> Detector:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from ilk.cli.artifacts import artifact_argument, load_artifact
 from ilk.cli.pairs import by_option, fmr_option
 from ilk.cli.progress import progress_bar
 from ilk.cli.sources import choice_option, detector_option
-from ilk.cli.unseen import detector_of, open_artifact, refuse_overlap
+from ilk.cli.unseen import detector_of, refuse_overlap
 
 if TYPE_CHECKING:
     from ilk.detecting import Choice
@@ -26,7 +27,7 @@ _NUM_LISTED = 20
 
 
 @click.command("verify-pairs")
-@click.argument("artifact", type=click.Path(path_type=Path))
+@artifact_argument
 @click.argument(
     "file", metavar="PAIRS", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
@@ -81,7 +82,7 @@ def verify_pairs(
     from ilk.whole_run import measure_pairs
 
     pairs = read_pairs(file)
-    loaded = open_artifact(artifact)
+    loaded = load_artifact(artifact)
     names = {name for both in pairs.people for name in both}
     refuse_overlap(loaded, names, (), allow=allow_overlap)
     pictures = _pictures(file.parent if root is None else root)

@@ -19,6 +19,7 @@ from ilk.model_files.known import KnownFile
 __all__ = ["Progress", "download", "write_whole"]
 
 Progress = Callable[[int, int], None]
+"""Called with (bytes fetched, bytes in all)."""
 
 _CHUNK_BYTES = 1 << 16
 _SILENCE_SECONDS = 30.0

@@ -10,6 +10,7 @@ from ilk.errors import InvalidInput
 __all__ = ["OPENCV_ZOO", "KnownFile", "ModelName", "known_files"]
 
 ModelName = Literal["sface", "yunet"]
+"""The networks that ilk knows: one that embeds faces, one that finds them."""
 
 OPENCV_ZOO = "https://github.com/opencv/opencv_zoo/raw/25f423d0e04c31a17254620e58febd7386da523b"
 """The OpenCV Zoo, at the revision whose hashes are below."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ilk.cli.artifacts import artifact_argument, load_artifact
 from ilk.cli.galleries import actor_option, gallery_argument, json_option, threads_option
 from ilk.cli.progress import progress_bar
 
@@ -24,7 +25,7 @@ _NUM_NAMED = 10
 
 @click.command()
 @gallery_argument
-@click.argument("artifact", type=click.Path(path_type=Path))
+@artifact_argument
 @click.option(
     "--sources",
     type=click.Path(path_type=Path, file_okay=False),
@@ -62,14 +63,13 @@ def migrate(
     the present one goes on answering. Then the report says what changes, and the switch is one
     step. Ids, labels, history and undo stay; `ilk gallery rollback` leads back.
     """
-    from ilk.artifact import Artifact
     from ilk.bound_encoder import embed_contents
     from ilk.detecting import open_detector
     from ilk.encoders.onnx import open_encoder
     from ilk.gallery import Gallery
     from ilk.gallery.migration import migrate as move
 
-    loaded = Artifact.load(artifact)
+    loaded = load_artifact(artifact)
     encoder = open_encoder(loaded, num_threads=num_threads)
     finder = open_detector(loaded.detector)
 
