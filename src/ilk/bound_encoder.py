@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, final
 
 import numpy as np
 
-from ilk.detecting import chosen, sight
+from ilk.detecting import Sighting, chosen, sight
 from ilk.detector import Detector
 from ilk.embedding import Embedded, EmbeddingCache, embed_items
 from ilk.encoder import Encoder
 from ilk.encoders.onnx import open_encoder
 from ilk.errors import UnreadableItem, WrongEncoder
 from ilk.gallery import Gallery
-from ilk.images import read_image
+from ilk.images import Box, read_image
 from ilk.items import Item, Items
 from ilk.unreadable import OnUnreadable
 
@@ -30,6 +31,9 @@ Progress = Callable[[int, int], None]
 
 Source = Path | str | np.ndarray | Item
 """A file, pixels, or an item with its box."""
+
+_SAME = 0.5
+"""The overlap from which a region is the one that a box means."""
 
 
 @final
@@ -128,9 +132,7 @@ def embed_contents(
         items[i] = replace(item, name=str(i))
     if detector is not None and not detector.is_whole:
         looked = [i for i in items if not (is_cut and isinstance(contents[i], bytes))]
-        found = sight(detector, [items[i] for i in looked])
-        for i, sightings in zip(looked, found, strict=True):
-            (one,) = chosen(sightings, "only", noun=detector.noun)
+        for i, one in zip(looked, _cut(detector, [items[i] for i in looked]), strict=True):
             if one.crop is not None:
                 items[i] = one.crop
             else:
@@ -140,6 +142,35 @@ def embed_contents(
     reasons |= {int(problem.name): problem.reason for problem in embedded.items.problems}
     rows = {int(item.name): row for item, row in _rows(embedded)}
     return [rows[i] if i in rows else reasons[i] for i in range(len(contents))]
+
+
+def _cut(detector: Detector, items: Sequence[Item]) -> Iterator[Sighting]:
+    """Yield what is meant in each item: the only region, or the one where its box is.
+
+    What is found without being told where is preferred, for that is how probes are looked at.
+    """
+    unaided = sight(detector, [replace(item, box=None) for item in items])
+    for item, sightings in zip(items, unaided, strict=True):
+        if item.box is None:
+            (one,) = chosen(sightings, "only", noun=detector.noun)
+        else:
+            one = max(sightings, key=partial(_overlap, item.box))
+            if _overlap(item.box, one) < _SAME:
+                (told,) = sight(detector, [item])
+                (one,) = chosen(told, "only", noun=detector.noun)
+        yield replace(one, crop=replace(one.crop, name=item.name)) if one.crop else one
+
+
+def _overlap(box: Box, sighting: Sighting) -> float:
+    """Return the share of a box and a region together that is in both."""
+    if sighting.region is None:
+        return 0.0
+    ends = list(zip(box, sighting.region.box, strict=True))
+    sides = [min(ends[at + 2]) - max(ends[at]) for at in (0, 1)]
+    shared = max(0.0, sides[0]) * max(0.0, sides[1])
+    own = max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
+    union = own + sighting.region.area - shared
+    return shared / union if union > 0 else 0.0
 
 
 def _rows(embedded: Embedded) -> Iterable[tuple[Item, np.ndarray]]:

@@ -92,8 +92,9 @@ def told_picture_promise(num_compared: int, rate: float, noun: str = "probe") ->
     of = f"{num_compared:,} {plural_of(noun)}"
     if rate >= 1:
         return f"with {of} nothing is promised of the picture: some of so many may well get a name"
+    all_of = f"both {plural_of(noun)}" if num_compared == 2 else f"all {of}"
     return (
-        f"if all {of} were strangers', at most {percent(rate)} of such pictures would show a name"
+        f"if {all_of} were strangers', at most {percent(rate)} of such pictures would show a name"
     )
 
 

@@ -310,3 +310,34 @@ def test_the_command_moves_regions_and_compares_probes(
     told = CliRunner().invoke(ilk, [str(word) for word in words])
     assert "note: the new artifact expects its pictures from tiles(border=4)" in told.stdout
     assert "8 exemplars of 2 classes: 8 from files, 0 from crops" in told.stdout
+
+
+def test_faces_are_found_again_in_their_pictures(artifact: MakeArtifact, tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="the detector of faces needs OpenCV")
+    from ilk.datasets.portraits import draw_portrait, draw_scene
+
+    photos = tmp_path / "people"
+    people = ["ann", "bob"]
+    for person, label in enumerate(people):
+        (photos / label).mkdir(parents=True)
+        Image.fromarray(draw_portrait(person, 0)).save(photos / label / "alone.png")
+    scene, _ = draw_scene([(2, 0), (3, 0), (4, 0)], face_pixels=70)
+    (photos / "others").mkdir()
+    Image.fromarray(scene).save(photos / "others" / "scene.jpg", quality=90)
+    place = tmp_path / "faces"
+    with Recognizer.create(place, artifact(1, {"name": "faces"})) as made:
+        items = open_source(photos)
+        answers = made.enroll(items.of_classes(people))
+        assert [answer.is_enrolled for answer in answers] == [True, True]
+        made.enroll(items.of_classes(["others"]), choice="all")
+        made.calibrate(0.2, basis="cohort")
+    larger = artifact(2, {"name": "faces", "size_pixels": 160})
+    (photos / "others" / "scene.jpg").rename(photos / "moved.jpg")
+    report = move(place, larger, photos)
+    assert (report.num_from_sources, report.lost_of("exemplar")) == (5, ())
+    assert "from faces(size_pixels=160), the present one from faces" in report.notes[0]
+    with Recognizer.open(place) as opened:
+        answered = opened.identify([photos / "ann" / "alone.png", photos / "moved.jpg"])
+        assert [a.candidates[0].label for a in answered] == ["ann", *["others"] * 3]
+        for answer in answered:
+            assert answer.distance == pytest.approx(0, abs=1e-5)

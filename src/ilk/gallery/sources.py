@@ -138,11 +138,13 @@ class SourceFolder:
         place = _Place.of(region)
         found = () if self._detector.is_whole else self._regions(path, None)
         asked = self._regions(path, place.asked) if place is not None else ()
-        for one in (*found, *asked):
+        for one in found:
             if one.content_hash == content_hash:
                 return one.box
         if place is None:
             return None
+        if any(one.content_hash == content_hash for one in asked):
+            return place.asked
         looked = (*found, *(one for one in asked if one.box != place.asked))  # no mere echo
         near = {one.box for one in looked if place.is_near(one)}
         return near.pop() if len(near) == 1 else None
