@@ -15,6 +15,8 @@ from ilk.artifact import Artifact
 from ilk.cli.artifact.words import named_settings, preprocess_settings
 from ilk.cli.main import ilk
 from ilk.errors import IlkError, InvalidInput, MissingWeights, PluginError, WrongWeights
+from ilk.model_files import model_file
+from ilk.ready import artifact_path
 from ilk.recognizer import Recognizer
 
 GREY = ("--preprocess", "size_pixels=4", "--preprocess", "channels=1")
@@ -130,10 +132,23 @@ def test_what_cannot_be_imported(
 
 
 def test_what_must_be_said_of_a_network_is_asked_for(model: Path) -> None:
-    for given in (GREY, ("--distance", "cosine")):
-        done = CliRunner().invoke(ilk, ["artifact", "import", str(model), *given])
-        assert done.exit_code == 2
-        assert "Missing option" in done.stderr
+    done = CliRunner().invoke(ilk, ["artifact", "import", str(model)])
+    assert done.exit_code == 2
+    assert "Missing option '--preprocess'" in done.stderr
+
+
+def test_the_published_file_imports_as_the_ready_encoder(tmp_path: Path) -> None:
+    """The same bytes, by either way in."""
+    model = tmp_path / "sface.onnx"
+    model.write_bytes(model_file("sface", may_download=False).content)
+    way = ("size_pixels=112", "mean=0", f"std={1 / 255!r}")
+    words = [word for setting in way for word in ("--preprocess", setting)]
+    done = run("artifact", "import", model, *words, "--output", tmp_path / "o", "--json")
+    imported = Artifact.load(tmp_path / "o")
+    assert json.loads(done.stdout)["imported"]["sha256"].startswith("fb143eea")
+    ready = Artifact.load(artifact_path("faces"))
+    assert imported.encoder_fingerprint == ready.encoder_fingerprint
+    assert imported.onnx() == ready.onnx()
 
 
 def test_the_ready_artifact_makes_a_gallery(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def import_encoder(
         MissingExtra: `onnx`, or what the detector needs, is not installed.
     """
     check_output(output, overwrite=overwrite)
-    tell = tell or _say_nothing
+    tell, preprocess = tell or _say_nothing, _with_floats(preprocess)
     looks = detector if isinstance(detector, Detector) else open_detector(detector)
     examples = _examples(preprocess, cohort)
     network = read_network(onnx, preprocess, output=embedding_output, examples=examples)
@@ -120,6 +120,12 @@ def import_encoder(
     name = Path(output).resolve().name
     parts = replace(parts, card=_card(name, parts, measured.items, encoder.fingerprint))
     return write_artifact(output, parts, overwrite=overwrite)
+
+
+def _with_floats(preprocess: Preprocess) -> Preprocess:
+    """Return the same preprocessing with 0.0 for 0: what is equal has one fingerprint."""
+    mean, std = (tuple(map(float, values)) for values in (preprocess.mean, preprocess.std))
+    return replace(preprocess, mean=mean, std=std, crop_fraction=float(preprocess.crop_fraction))
 
 
 def _settings(detector: Detector | Mapping[str, Any] | str | None) -> dict[str, Any]:

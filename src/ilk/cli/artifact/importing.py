@@ -32,7 +32,8 @@ __all__ = ["import_model"]
 )
 @click.option(
     "--distance",
-    required=True,
+    default="cosine",
+    show_default=True,
     metavar="NAME[,KEY=VALUE]",
     help="Under which it was trained: cosine, euclidean or hyperbolic.",
 )
