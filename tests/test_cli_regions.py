@@ -128,6 +128,20 @@ def test_json_lists_answers_by_picture(gallery: Path, party: Path, tmp_path: Pat
     assert not check.told("identify", gallery, alone, "--set")["pictures"]
 
 
+def test_a_drawing_tells_the_name_of_the_file_and_no_folder(
+    gallery: Path, party: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+
+    def listen(image: Any, answers: Any, *, title: str, noun: str) -> Image.Image:
+        titles.append(f"{title} of {len(answers.answers)} {noun}s")
+        return Image.new("RGB", (9, 9))
+
+    monkeypatch.setattr("ilk.drawing.draw_answers", listen)
+    done("identify", gallery, party, "--draw", tmp_path / "out.png")
+    assert titles == ["party.png of 4 tiles"]
+
+
 def test_one_drawing_is_a_file_and_several_are_a_folder(
     gallery: Path, party: Path, tmp_path: Path
 ) -> None:
@@ -215,6 +229,10 @@ def test_nothing_readable_is_an_error_of_one_line(gallery: Path, tmp_path: Path)
         assert listed.exit_code == 1
         assert len(json.loads(listed.stdout)["answers"]) == 3
     assert run("identify", gallery, "--set", *named).exit_code == 1
+    for name in ("none.png", "none*.png"):
+        result = run("identify", gallery, tmp_path / name, "--draw", tmp_path / "out.png")
+        assert f"expected a picture, got {tmp_path / name}" in str(result.exception)
+    assert not (tmp_path / "out.png").exists()
 
 
 def test_nothing_found_is_an_answer(gallery: Path, tmp_path: Path) -> None:

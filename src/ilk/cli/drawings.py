@@ -33,7 +33,9 @@ def plan_drawings(output: Path, items: Sequence[Item]) -> list[Path]:
     """
     from ilk.errors import DataError
 
-    if len(items) != 1 or output.is_dir():
+    if not items:
+        return []
+    if len(items) > 1 or output.is_dir():
         if output.suffix.lower() == ".png" and not output.is_dir():
             raise DataError(
                 f"expected a folder for the drawings of {len(items)} pictures, got {output}; give "
@@ -56,7 +58,7 @@ def plan_drawings(output: Path, items: Sequence[Item]) -> list[Path]:
                     f"the drawing {target} would replace the picture {pictures[key]}; draw "
                     "elsewhere"
                 )
-    _require_writable(targets[0].parent if targets else output)
+    _require_writable(targets[0].parent)
     return targets
 
 
@@ -79,7 +81,8 @@ def write_drawings(
         except UnreadableItem:
             drawn.append(None)
             continue
-        write_drawing(draw_answers(image, picture, noun=noun), target)
+        title = Path(item.name).name  # drawings are shown around, folders need not be
+        write_drawing(draw_answers(image, picture, title=title, noun=noun), target)
         drawn.append(target)
     return drawn
 
