@@ -120,7 +120,11 @@ def test_a_decision_that_is_made_early_stays(
     settings = WatchSettings(decide_after=8)
     frames = [make_stage({1: (3.0 * i, 40)}, i, contrast=0.5 + i / 60) for i in range(30)]
     watching = Watch(recognizer, "a", settings)
-    early, ended = go(watching, frames)
+    events = []
+    for number, image in enumerate(frames):
+        events += watching.look(Frame(number, number / FPS, image))
+        assert len(watching._following[1].shots) <= (5 if number < 7 else 0)
+    early, ended = events + watching.finish()
     assert (early.kind, early.track.num_frames) == ("decided", 8)
     assert (ended.kind, ended.track.num_frames) == ("ended", 30)
     assert early.decision is ended.decision

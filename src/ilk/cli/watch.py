@@ -145,7 +145,9 @@ def watch(
             writers.append(lambda event: events.write(event.to_json()))
         for folder, is_crop in ((draw, False), (crops, True)):
             if folder is not None:
-                pictures = TrackPictures(folder, name, is_crop=is_crop)
+                pictures = TrackPictures(
+                    folder, name, noun=recognizer.detector.noun, is_crop=is_crop
+                )
                 writers.append(pictures.write)
 
         def tell(event: Event) -> None:

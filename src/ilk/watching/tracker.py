@@ -25,7 +25,7 @@ _MOST_GROWTH = 2.5
 """How much larger or smaller in area a fast one may have become."""
 _LEARNING_SECONDS = 0.2
 """How long a change of speed takes to be believed: boxes tremble."""
-_COASTING_SECONDS = 0.7
+_COASTING_SECONDS = 1.0
 """How long something unseen is expected to go on as it did."""
 
 
@@ -45,6 +45,8 @@ class Track:
     """When it was last seen."""
     num_frames: int = 1
     """In how many frames it was seen."""
+    num_missed: int = 0
+    """In how many it was not, since then."""
 
     def expected(self, seconds: float) -> Box:
         """Return where it should be at a time, if it goes on and slows down unseen."""
@@ -68,6 +70,7 @@ class Track:
             velocity=(velocity[0], velocity[1]),
             last_seconds=seconds,
             num_frames=self.num_frames + 1,
+            num_missed=0,
         )
 
 
@@ -95,7 +98,8 @@ def advance(
     """Continue tracks with the boxes of one frame; a box without a track begins one.
 
     Pairs are taken by overlap with where a track is expected, the largest first; then, of what is
-    left, by nearness. The result depends on nothing but the arguments.
+    left and was seen in the frame before, by nearness. The result depends on nothing but the
+    arguments.
 
     Args:
         tracks: As the last step left them.
@@ -117,7 +121,8 @@ def advance(
     for measure, least in ((overlap, _LEAST_OVERLAP), (_nearness, _LEAST_NEARNESS)):
         pairs = sorted(
             (-measure(expected[i], box), i, at)
-            for i in free
+            for i, track in free.items()
+            if measure is overlap or not track.num_missed
             for at, box in enumerate(boxes)
             if not ids[at]
         )
@@ -126,7 +131,11 @@ def advance(
                 ids[at] = i
                 del free[i]
     by_id = {track.id: track for track in tracks}
-    goes_on = {i: t for i, t in free.items() if seconds - t.last_seconds <= most_lost_seconds}
+    goes_on = {
+        i: replace(track, num_missed=track.num_missed + 1)
+        for i, track in free.items()
+        if seconds - track.last_seconds <= most_lost_seconds
+    }
     for at, box in enumerate(boxes):
         if ids[at]:
             goes_on[ids[at]] = by_id[ids[at]].seen(box, seconds)
