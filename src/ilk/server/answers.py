@@ -31,6 +31,7 @@ _PATIENCE_SECONDS = 30.0
 _MOST_LABELS = 2_000
 """Classes that the page lists."""
 _LONGEST_LABEL = 200
+_NO_THRESHOLD = "the gallery is not calibrated, so nothing can be named"
 
 
 @final
@@ -117,8 +118,8 @@ class Answers:
         item = Item(pixels, "", name)
         try:
             (answer,) = self._recognizer.identify_pictures([item])
-        except NotCalibrated as error:
-            answer = self._only_found(item, str(error))
+        except NotCalibrated:
+            answer = self._only_found(item)
         threshold = next((a.threshold for a in answer.answers if a.threshold is not None), None)
         names = self._names(answer.answers)
         return document(
@@ -175,7 +176,7 @@ class Answers:
         self._calls.discard(call)
         return document("page.undo", call=call)
 
-    def _only_found(self, item: Item, reason: str) -> PictureAnswer:
+    def _only_found(self, item: Item) -> PictureAnswer:
         """Return what is in a picture, where nothing can be said about who it is."""
         detector = self._recognizer.detector
         if detector.is_whole:
@@ -185,7 +186,9 @@ class Answers:
             sightings = [(s.region, s.name, s.code, s.reason) for s in found]
         answers = tuple(
             replace(
-                not_assessable(why or reason, name), region=region, code=code or "not_calibrated"
+                not_assessable(why or _NO_THRESHOLD, name),
+                region=region,
+                code=code or "not_calibrated",
             )
             for region, name, code, why in sightings
         )

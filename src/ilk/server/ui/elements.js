@@ -33,6 +33,7 @@ const KINDS = { identified: "", ambiguous: "ambiguous", unknown: "unknown", not_
 // What is said of one answer: the name, or why there is none.
 function said(answer) {
   if (answer.decision === "identified") return answer.label;
+  if (answer.code === "not_calibrated") return "no name yet";
   if (answer.decision !== "ambiguous") return KINDS[answer.decision];
   return `ambiguous: ${answer.candidates.slice(0, 2).map((c) => c.label).join(" or ")}`;
 }

@@ -16,7 +16,7 @@ async function loadGallery() {
     ? "Enrolling keeps a small picture in the gallery."
     : "Enrolling keeps numbers that describe the picture, not the picture.";
   const things = gallery.noun === "face" ? (gallery.num_classes === 1 ? "person" : "people") : gallery.num_classes === 1 ? "class" : "classes";
-  byId("count").textContent = gallery.num_classes ? `${gallery.num_classes.toLocaleString("en")} ${things}` : "Nobody yet: ask about a picture, then give a name.";
+  byId("count").textContent = gallery.num_classes ? `${gallery.num_classes.toLocaleString("en")} ${things}` : `${gallery.noun === "face" ? "Nobody" : "Nothing"} yet: ask about a picture, then give a name.`;
   byId("classes").replaceChildren(...gallery.classes.map((row) => element("li", {},
     element("span", { text: row.label }), element("span", { class: "soft", text: counted(row.num, "example") }))));
   byId("labels").replaceChildren(...gallery.classes.map((row) => element("option", { value: row.label })));

@@ -1,6 +1,8 @@
 // One card per picture: the picture with its boxes, the answers, and the form that gives a name.
 
 const MOST_CARDS = 60;
+const LEAST_SHOWN = 420; // pixels of the longer side
+const MANY = 12; // answers that go below the picture, in columns
 
 // Draw the answers over a picture of width x height pixels; `choose` is called with a number.
 function drawBoxes(layer, told, choose) {
@@ -10,7 +12,7 @@ function drawBoxes(layer, told, choose) {
     if (!box) return [];
     const [x1, y1, x2, y2] = [Math.max(0, box[0]), Math.max(0, box[1]), Math.min(width, box[2]), Math.min(height, box[3])];
     const options = { class: `box ${answer.decision}` };
-    if (choose) Object.assign(options, { type: "button", "aria-pressed": "false", "data-at": at, onclick: () => choose(at), "aria-label": `${capital(gallery.noun)} ${at + 1}: ${said(answer)}` });
+    if (choose) Object.assign(options, { type: "button", "aria-pressed": "false", "data-at": at, tabindex: "-1", onclick: () => choose(at) });
     const made = element(choose ? "button" : "div", options, element("span", { class: "tag" },
       element("span", { text: told.answers.length > 1 ? `${at + 1} ` : "" }), element("span", { class: "said", text: said(answer) })));
     const share = (value, of) => `${(100 * value) / of}%`;
@@ -28,7 +30,7 @@ function fitTags(layer, width) {
   for (const box of layer.children) {
     const pixels = (parseFloat(box.style.width) / 100) * shown;
     const least = box.classList.contains("identified") ? 34 : 70;
-    box.classList.toggle("small", pixels < least && layer.childElementCount > 3);
+    box.classList.toggle("small", pixels < least && layer.childElementCount > 1);
   }
 }
 
@@ -47,8 +49,8 @@ class Picture {
     this.chosen = null;
     this.address = URL.createObjectURL(file);
     const id = `picture-${(Picture.count = (Picture.count || 0) + 1)}`;
-    this.image = element("img", { src: this.address, alt: name, onerror: () => this.frame.classList.add("unseen") });
-    this.layer = element("div", { class: "boxes" });
+    this.image = element("img", { src: this.address, alt: name, onerror: () => this.frame.classList.add("unseen"), onload: () => this.enlarge() });
+    this.layer = element("div", { class: "boxes", "aria-hidden": "true" }); // the list says the same
     this.frame = element("div", { class: "frame" }, this.image, this.layer);
     this.list = element("ol", { class: "answers" });
     this.promises = element("div", { class: "promises" });
@@ -71,6 +73,13 @@ class Picture {
     return form;
   }
 
+  // What is small is shown larger, as far as it helps to see and to click.
+  enlarge() {
+    const { naturalWidth: width, naturalHeight: height } = this.image;
+    const scale = LEAST_SHOWN / Math.max(width, height);
+    if (scale > 1) this.image.style.width = `${Math.round(width * scale)}px`;
+  }
+
   async look() {
     this.told.textContent = "Looking ...";
     try {
@@ -87,6 +96,7 @@ class Picture {
 
   show(told) {
     this.answers = told.answers;
+    this.both.classList.toggle("many", told.answers.length > MANY);
     this.frame.classList.toggle("unseen", this.image.complete && !this.image.naturalWidth);
     if (this.frame.classList.contains("unseen")) this.frame.style.aspectRatio = `${told.width} / ${told.height}`;
     this.image.alt = `${this.name}: ${told.answers.map(said).join(", ")}`;
