@@ -62,6 +62,7 @@ def test_photographs_become_a_gallery_that_says_what_it_can_promise(
     assert "--largest" in said
     assert "6 of your own photographs stand in for strangers" in said
     assert "asked about the other 2 people: at most 15 %" in said
+    assert "stranger meets all 3, so count on up to 23 %" in said  # 15 % x 3 / 2, rounded up
     assert "for 1 % bring 93 more" in said
     assert "fewer" in said or "look at" in said
     with Gallery.open(tmp_path / "out" / "people.gallery") as gallery:

@@ -6,6 +6,7 @@ Nothing that is measured on drawings says anything about photographs of people.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,10 +126,13 @@ def _on_own(recognizer: Recognizer) -> str:
     num_own = len(gallery.exemplars())
     rate, needed = max(TARGET_FPIR, least_rate(num_own)), trials_needed(TARGET_FPIR)
     threshold = gallery.calibrate(rate, basis="leave-one-out")
+    # leaving one person out at random loses at most one in num_people of the hits
+    most = min(1.0, math.ceil(100 * rate * num_people / (num_people - 1)) / 100)
     told = (
         f"{counted(num_own, 'of your own photographs stands', 'of your own photographs stand')} in "
         f"for strangers, each asked about the other {counted(num_people - 1, 'person', 'people')}: "
-        f"at most {percent(rate)} of strangers get a name (threshold {threshold.value:.4g})"
+        f"at most {percent(rate)} of them get a name (threshold {threshold.value:.4g}). A real "
+        f"stranger meets all {num_people}, so count on up to {percent(most)}"
     )
     if num_own < needed:
         told += f"; for {percent(TARGET_FPIR)} bring {needed - num_own} more"
