@@ -168,6 +168,36 @@ def test_an_interruption_decides_what_is_open(
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_before_a_camera_it_is_told_early_and_an_interruption_is_the_end(
+    gallery_place: Path, make_stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ilk.watching import Watch
+
+    picture = np.ascontiguousarray(make_stage({1: (40, 40)})[..., ::-1])
+    camera = SimpleNamespace(
+        isOpened=lambda: True, read=lambda: (True, picture), release=lambda: None
+    )
+    monkeypatch.setattr("ilk.watching.live.open_capture", lambda source: camera)
+    real, count = Watch.look, 0
+
+    def look(self: Watch, frame: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 15:
+            signal.raise_signal(signal.SIGINT)
+        return real(self, frame)
+
+    monkeypatch.setattr(Watch, "look", look)
+    result = run("watch", gallery_place, "camera:0", "--log", tmp_path / "log", "--keep-unknown")
+    assert result.exit_code == 0, result.output
+    events = [json.loads(line) for line in (tmp_path / "log").read_text("utf-8").splitlines()]
+    assert [(e["event"], e["label"], e["num_frames"]) for e in events] == [
+        ("decided", "person 1", 10),
+        ("ended", "person 1", 15),
+    ]
+    assert re.fullmatch(r"camera:0 \d{4}-\d\d-\d\dT\d{6}", events[0]["source"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -229,6 +230,21 @@ def test_a_camera_can_be_stopped_while_no_picture_comes(plug: Callable[[Camera],
     plug(Camera(0, is_opened=False))
     with pytest.raises(DataError, match="cannot be reached"):
         open_frames("rtsp://door/1")
+
+
+def test_a_camera_that_hangs_can_be_stopped(plug: Callable[[Camera], None]) -> None:
+    goes_on = threading.Event()
+
+    class Hanging(Camera):
+        def read(self) -> tuple[bool, np.ndarray | None]:
+            goes_on.wait(30)
+            return super().read()
+
+    plug(Hanging(1))
+    with open_frames("camera:0") as frames:
+        threading.Timer(0.02, frames.stop).start()
+        assert not list(frames)
+        goes_on.set()
 
 
 def test_stopping_ends_any_source(tmp_path: Path) -> None:

@@ -310,7 +310,13 @@ def test_a_gallery_without_a_threshold_is_refused_at_once(
 
 @pytest.mark.parametrize(
     "options",
-    [{"num_shots": 0}, {"decide_after": 0}, {"least_frames": 0}, {"most_lost_seconds": -1.0}],
+    [
+        {"choice": "only"},
+        {"num_shots": 0},
+        {"decide_after": 0},
+        {"least_frames": 0},
+        {"most_lost_seconds": -1.0},
+    ],
 )
 def test_settings_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match=next(iter(options))):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 
-from ilk.detecting import Choice
 from ilk.detector import Region
 from ilk.errors import InvalidInput
 from ilk.questions import Questions
@@ -40,7 +39,7 @@ class WatchSettings:
     """Decide after so many frames that can be compared; None is at the end of the track."""
     most_lost_seconds: float = 1.0
     """How long something may be out of sight and be the same track."""
-    choice: Choice = "all"
+    choice: Literal["all", "largest"] = "all"
     """Follow all that is found, or only the largest of each frame."""
     keep_unknown: bool = False
     """Keep the best frame of unknown tracks in the gallery, for a person to name."""
@@ -53,6 +52,8 @@ class WatchSettings:
         Raises:
             InvalidInput: A number is too small.
         """
+        if self.choice not in ("all", "largest"):
+            raise InvalidInput(f"choice must be all or largest, got {self.choice!r}")
         for name in ("num_shots", "least_frames", "decide_after"):
             value = getattr(self, name)
             if value is not None and value < 1:
