@@ -6,8 +6,10 @@ Every function takes a `Desk`: the gallery, its encoder and what finds probes in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import repeat
+from pathlib import Path
 from typing import Any, TypeVar, final
 
 from ilk.bound_encoder import BoundEncoder, Progress
@@ -234,14 +236,17 @@ def _over_sightings(
 
 
 def _where(sighting: Sighting) -> dict[str, Any]:
-    """Return what an exemplar remembers of its place in the picture."""
-    region = sighting.region
+    """Return what an exemplar remembers of its place: enough to find it in its file again."""
+    region, picture = sighting.region, sighting.picture
     if region is None:
         return {}
     box = [round(float(v), 1) for v in region.box]
     place: dict[str, Any] = {"box": box, "score": round(float(region.score), 3)}
-    if sighting.picture.box is not None:
-        place["asked"] = [float(v) for v in sighting.picture.box]
+    if picture.box is not None:
+        place["asked"] = [float(v) for v in picture.box]
+    if isinstance(picture.source, Path):
+        with suppress(OSError):  # it was there a moment ago, and is not needed any more
+            place["file"] = replace(picture, box=None).content_hash()
     return {"region": place}
 
 

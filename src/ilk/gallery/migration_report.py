@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
 
-from ilk.detecting import WHOLE_IMAGE
-from ilk.errors import GalleryError
+from ilk.detecting import WHOLE_IMAGE, open_detector
+from ilk.errors import GalleryError, IlkError
 from ilk.gallery.binding import Binding
 from ilk.gallery.reembedding import Lost
 from ilk.results import Identification
@@ -110,12 +110,12 @@ def notes_on_detectors(before: Binding, after: Binding, num_from_crops: int) -> 
     """
     if before.artifact is None or after.artifact is None:
         return ()
-    former, expected = before.artifact.detector, after.artifact.detector
+    former, expected = (_settled(b.artifact.detector) for b in (before, after) if b.artifact)
     if former == expected:
         return ()
     note = (
-        f"the new artifact expects its pictures from {_settings(expected)}, the present one from "
-        f"{_settings(former)}"
+        f"the new artifact expects its pictures from {_told_detector(expected, former)}, the "
+        f"present one from {_told_detector(former, expected)}"
     )
     if num_from_crops and former.get("name") != WHOLE_IMAGE["name"]:
         note += (
@@ -126,10 +126,21 @@ def notes_on_detectors(before: Binding, after: Binding, num_from_crops: int) -> 
     return (note,)
 
 
-def _settings(detector: Mapping[str, Any]) -> str:
-    """Return a detector in words."""
-    options = ", ".join(f"{key}={value!r}" for key, value in detector.items() if key != "name")
-    return f"{detector.get('name')}({options})" if options else str(detector.get("name"))
+def _settled(detector: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return all settings of a detector, those included that are not stated."""
+    try:
+        return open_detector(detector).settings
+    except IlkError:  # it is not on this machine
+        return detector
+
+
+def _told_detector(detector: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Return a detector in words, with what it has otherwise than another."""
+    name = str(detector.get("name"))
+    if name != other.get("name"):
+        return name
+    differing = {key: value for key, value in detector.items() if value != other.get(key)}
+    return f"{name} ({', '.join(f'{key} {value}' for key, value in differing.items())})"
 
 
 def _told(answer: Identification | None) -> str:

@@ -1,8 +1,9 @@
 """The files that a gallery was filled from, found again by what they hold.
 
-What was enrolled whole is known by the bytes of its file. What a detector cut out is known by its
-pixels: the same detector cuts them out of the same file again. Where it does so a little
-differently, as another version or machine may, the place that the exemplar remembers tells.
+What was enrolled whole is known by the bytes of its file. What a detector cut out of a file
+remembers the hash of that and its place in it. Where that does not help, as for strangers that
+calibrate, or files that were saved anew, it is known by its pixels: the same detector cuts them out
+of the same picture again.
 """
 
 from __future__ import annotations
@@ -26,24 +27,8 @@ __all__ = ["SourceFolder"]
 _NUMBER = re.compile(r"( \(line \d+\))?( #\d+)?$")
 """What a name ends with if a table has several boxes in a file, or a detector finds several."""
 
-_NEAR_SHARE, _NEAR_PIXELS, _NEAR_SCORE = 0.005, 0.5, 0.005
-"""How far the edges of a region may be from where they were, as a share of its size and at least
-in pixels, and its score from what it was. Another machine differs by much less, another picture
-in which somebody else stands in the same place by more."""
-
 _FEW = 64
 """Pictures whose regions are kept in mind: those of one picture are asked for in a row."""
-
-
-@final
-@dataclass(frozen=True)
-class _Found:
-    """One region of a file."""
-
-    content_hash: str
-    """Of what the detector cuts out."""
-    box: Box
-    score: float
 
 
 @final
@@ -52,26 +37,19 @@ class _Place:
     """Where a region was, as an exemplar remembers it."""
 
     box: Box
-    score: float
-    asked: Box
-    """Where the detector was told to look; the region itself if it was not told."""
+    """What the detector was asked about; the region itself if it was not asked."""
+    file: str
+    """The SHA-256 of its file; "" if it did not come from one."""
 
     @staticmethod
     def of(region: Mapping[str, Any] | None) -> _Place | None:
         """Return what the metadata of an exemplar say; None if they say nothing."""
         try:
             told = region or {}
-            box, score = _box(told["box"]), float(told["score"])
-            return _Place(box, score, _box(told.get("asked", box)))
+            x1, y1, x2, y2 = map(float, told["asked"] if "asked" in told else told["box"])
         except (KeyError, TypeError, ValueError):  # metadata are anybody's
             return None
-
-    def is_near(self, found: _Found) -> bool:
-        """Return whether a region is where this one was, and looks as much like one."""
-        x1, y1, x2, y2 = self.box
-        room = max(_NEAR_PIXELS, _NEAR_SHARE * max(x2 - x1, y2 - y1))
-        apart = max(abs(now - then) for now, then in zip(found.box, self.box, strict=True))
-        return apart <= room and abs(found.score - self.score) <= _NEAR_SCORE
+        return _Place((x1, y1, x2, y2), str(told.get("file", "")))
 
 
 @final
@@ -102,18 +80,20 @@ class SourceFolder:
         Args:
             name: Of the exemplar, usually the path of its file and the number of the region.
             content_hash: Of the file, or of what was cut out of it.
-            region: Where it was, as the exemplar remembers it: its `box`, its `score`, and the box
-                that was `asked` about if there was one.
+            region: Where it was, as the exemplar remembers it: its `box`, the box that was `asked`
+                about if there was one, and the hash of its `file`.
         """
         named = list(self._named(name))
+        if (path := self._file(named, content_hash)) is not None:
+            return path
+        place = _Place.of(region)
+        if place is not None and (path := self._file(named, place.file)) is not None:
+            return Item(path, "", path.name, box=place.box)
+        told = () if place is None else (place.box,)
         for path in named:
-            if _hash_of(path) == content_hash:
-                return path
-        if content_hash in self._by_content:
-            return self._by_content[content_hash]
-        for path in named:
-            if (box := self._box_in(path, content_hash, region)) is not None:
-                return Item(path, "", path.name, box=box)
+            for hint in told if self._detector.is_whole else (None, *told):
+                if content_hash in (boxes := self._regions(path, hint)):
+                    return Item(path, "", path.name, box=hint or boxes[content_hash])
         if self._detector.is_whole or content_hash not in self._by_region:
             return None
         path, box = self._by_region[content_hash]
@@ -131,27 +111,17 @@ class SourceFolder:
                     yield path
                     break
 
-    def _box_in(
-        self, path: Path, content_hash: str, region: Mapping[str, Any] | None
-    ) -> Box | None:
-        """Return where in a file an exemplar was cut out: by its pixels, else by its place."""
-        place = _Place.of(region)
-        found = () if self._detector.is_whole else self._regions(path, None)
-        asked = self._regions(path, place.asked) if place is not None else ()
-        for one in found:
-            if one.content_hash == content_hash:
-                return one.box
-        if place is None:
-            return None
-        if any(one.content_hash == content_hash for one in asked):
-            return place.asked
-        looked = (*found, *(one for one in asked if one.box != place.asked))  # no mere echo
-        near = {one.box for one in looked if place.is_near(one)}
-        return near.pop() if len(near) == 1 else None
+    def _file(self, named: list[Path], content_hash: str) -> Path | None:
+        """Return the file of this content: one of the name, or any."""
+        for path in named:
+            if content_hash and _hash_of(path) == content_hash:
+                return path
+        return self._by_content.get(content_hash)
 
-    def _look(self, path: Path, box: Box | None) -> tuple[_Found, ...]:
+    def _look(self, path: Path, box: Box | None) -> dict[str, Box]:
+        """Return where in a file the detector finds what, by the hash of what it cuts out."""
         (sightings,) = sight(self._detector, [Item(path, "", path.name, box=box)])
-        return tuple(_found_in(sightings))
+        return dict(_found_in(sightings))
 
     @cached_property
     def _files(self) -> tuple[Path, ...]:
@@ -163,26 +133,18 @@ class SourceFolder:
 
     @cached_property
     def _by_region(self) -> Mapping[str, tuple[Path, Box]]:
-        """Look at every file: what has no name, as strangers, can only be found so."""
+        """Look at every file: what has no name can only be found so."""
         pictures = [Item(path, "", path.name) for path in self._files]
         looked = zip(self._files, sight(self._detector, pictures), strict=True)
         return {
-            found.content_hash: (path, found.box)
-            for path, sightings in looked
-            for found in _found_in(sightings)
+            found: (path, box) for path, sightings in looked for found, box in _found_in(sightings)
         }
 
 
-def _found_in(sightings: tuple[Sighting, ...]) -> Iterator[_Found]:
+def _found_in(sightings: tuple[Sighting, ...]) -> Iterator[tuple[str, Box]]:
     for sighting in sightings:
         if sighting.crop is not None and sighting.region is not None:
-            digest = sighting.crop.content_hash()
-            yield _Found(digest, sighting.region.box, sighting.region.score)
-
-
-def _box(values: Any) -> Box:
-    x1, y1, x2, y2 = map(float, values)
-    return x1, y1, x2, y2
+            yield sighting.crop.content_hash(), sighting.region.box
 
 
 def _hash_of(path: Path) -> str:
