@@ -8,18 +8,19 @@ import numpy as np
 
 from ilk.detector import Region
 from ilk.detectors.faces.aligning import cut_out, similarity, template
-from ilk.detectors.faces.judging import JUDGED_PIXELS, Limits, judged
-from ilk.detectors.faces.placing import in_reading_order, shifted, turned_back
+from ilk.detectors.faces.judging import JUDGED_PIXELS, Limits, judged, tilted_degrees_of
+from ilk.detectors.faces.placing import in_reading_order, quarter_turns, shifted, turned_back
 from ilk.detectors.faces.searching import Search
-from ilk.detectors.faces.yunet import ROW, YuNet, overlaps
+from ilk.detectors.faces.yunet import ROW, YuNet, merged, overlaps
 from ilk.errors import InvalidInput
 from ilk.images import Box
 from ilk.model_files import model_file
 
 __all__ = ["Faces"]
 
-_TURNED_SCORE = 0.8
-"""Faces of turned pictures must be surer: three more looks are three more chances to be wrong."""
+_LEANING_DEGREES, _LYING_SCORE = 60, 0.9
+"""Faces that lie on their side or stand on their head must be surer than others: there are few of
+them, and apples have many sides."""
 _AROUND = 0.5
 """How far around a given box is looked, as a share of its longer side."""
 _INSIDE = 0.5
@@ -40,8 +41,8 @@ _RANGES = {
 class Faces:
     """Finds faces of any size, also in pictures that lie on their side, and turns them upright.
 
-    Faces are looked for by YuNet. Where none is found, the picture is turned by a quarter, by half
-    and by three quarters, and looked at again. The crops are those that ArcFace, SFace, AdaFace
+    Faces are looked for by YuNet. Where none is found, or one that lies on its side, the picture is
+    turned and looked at again. The crops are those that ArcFace, SFace, AdaFace
     and others were trained on: eyes, nose and mouth are where their template has them.
 
     Args:
@@ -76,7 +77,7 @@ class Faces:
         self,
         *,
         size_pixels: int = 112,
-        min_score: float = 0.7,
+        min_score: float = 0.8,
         min_size_pixels: float = 40,
         min_sharpness: float = 0.005,
         max_turned_degrees: float = 60,
@@ -105,8 +106,7 @@ class Faces:
         )
         self._weights = weights
         network = YuNet(model_file("yunet", path=weights).content)
-        self._upright = Search(network, min_size_pixels, min_score)
-        self._turned = Search(network, min_size_pixels, max(min_score, _TURNED_SCORE))
+        self._search = Search(network, min_size_pixels, min_score)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -155,14 +155,14 @@ class Faces:
         """Return the (M, 15) faces of a picture, whichever side of it is up."""
         if not image.size:
             return np.zeros((0, ROW))
-        faces = self._upright.faces(image)
-        if len(faces):
-            return faces
+        faces = self._search.faces(image)
+        sides = quarter_turns(faces) - {0} if len(faces) else {1, 2, 3}
         found = [
-            turned_back(self._turned.faces(np.rot90(image, turns)), turns, image)
-            for turns in (1, 2, 3)
+            turned_back(self._search.faces(np.rot90(image, side)), side, image) for side in sides
         ]
-        return max(found, key=lambda rows: float(rows[:, -1].sum()))
+        faces = merged(np.concatenate([faces, *found]))
+        tilts = np.array([abs(tilted_degrees_of(row[4:8].reshape(2, 2))) for row in faces])
+        return faces[(tilts <= _LEANING_DEGREES) | (faces[:, -1] >= _LYING_SCORE)]
 
     def _region(self, image: np.ndarray, row: np.ndarray) -> Region:
         x1, y1, x2, y2, *points = row[:-1].tolist()

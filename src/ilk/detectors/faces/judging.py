@@ -117,7 +117,7 @@ def turned_degrees_of(landmarks: Sequence[Point]) -> float:
     return float(np.degrees(np.arctan(aside / _NOSE_DEPTH)))
 
 
-def tilted_degrees_of(landmarks: Sequence[Point]) -> float:
+def tilted_degrees_of(landmarks: Sequence[Point] | np.ndarray) -> float:
     """Return how far a face is turned in the plane of the picture, clockwise, from -180 to 180."""
     (x1, y1), (x2, y2) = landmarks[:2]
     return float(np.degrees(np.arctan2(y2 - y1, x2 - x1)))

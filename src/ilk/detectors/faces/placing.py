@@ -11,7 +11,7 @@ import numpy as np
 
 from ilk.detector import Region
 
-__all__ = ["in_reading_order", "shifted", "turned_back"]
+__all__ = ["in_reading_order", "quarter_turns", "shifted", "turned_back"]
 
 _ROW_SHARE = 0.5
 """Faces whose middles differ by less than this share of their height stand in one row."""
@@ -23,6 +23,12 @@ def shifted(rows: np.ndarray, x: float, y: float) -> np.ndarray:
     moved[:, 0:14:2] += x
     moved[:, 1:14:2] += y
     return moved
+
+
+def quarter_turns(rows: np.ndarray) -> set[int]:
+    """Return by which `np.rot90(image, turns)` faces would come to stand upright, 0 to 3."""
+    tilts = np.arctan2(rows[:, 7] - rows[:, 5], rows[:, 6] - rows[:, 4])
+    return set((np.rint(tilts / (np.pi / 2)).astype(int) % 4).tolist())
 
 
 def turned_back(rows: np.ndarray, turns: int, image: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ Shapes: M finds. A row is x1, y1, x2, y2, five landmarks as x and y, and the sco
 
 from __future__ import annotations
 
-import threading
 from typing import Any, final
 
 import numpy as np
@@ -43,8 +42,9 @@ class YuNet:
     def __init__(self, content: bytes) -> None:
         self._cv2 = _opencv()
         self._content = np.frombuffer(content, np.uint8)
-        self._of_thread = threading.local()
-        self._of_thread.network = self._made()
+        self._idle = [self._made()]
+        """As many as ever ran at once, for the next thread that comes: making one takes longer
+        than looking at a small picture."""
 
     def finds(self, image: np.ndarray, min_score: float) -> np.ndarray:
         """Return (M, 15) finds in an (H, W, 3) uint8 picture, several of each face.
@@ -53,17 +53,19 @@ class YuNet:
             image: Red, green, blue.
             min_score: Finds below it are left out.
         """
-        network = getattr(self._of_thread, "network", None)
-        if network is None:
-            network = self._of_thread.network = self._made()
         height, width = image.shape[:2]
         picture = image[:, :, ::-1]
         if min(height, width) < _SMALLEST:
             more = max(0, _SMALLEST - height), max(0, _SMALLEST - width)
             picture = np.pad(picture, ((0, more[0]), (0, more[1]), (0, 0)))
+        try:
+            network = self._idle.pop()
+        except IndexError:  # all are running
+            network = self._made()
         network.setInputSize((picture.shape[1], picture.shape[0]))
         network.setScoreThreshold(min_score)
         _, found = network.detect(np.ascontiguousarray(picture))
+        self._idle.append(network)
         if found is None:
             return np.zeros((0, ROW))
         # boxes are exponentials, which pictures that show nothing drive out of all bounds
