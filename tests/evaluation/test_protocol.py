@@ -69,3 +69,30 @@ def test_too_little_is_refused_in_words() -> None:
         draw_protocol(np.repeat(np.arange(9), 9), num_exemplars=0)
     with pytest.raises(InvalidInput, match="shares a group"):
         draw_protocol(np.repeat(np.arange(9), 9), groups=["one"] * 81)
+
+
+def test_strangers_may_be_those_of_whom_there_is_little() -> None:
+    """Six classes of 8 items, three of 4, five of 1: the middle ones are in neither part."""
+    sizes = [8] * 6 + [4] * 3 + [1] * 5
+    ids = np.repeat(np.arange(14), sizes)
+    draw = draw_protocol(ids, num_exemplars=5, max_stranger_items=1, seed=3)
+    assert draw.num_enrolled == 6
+    assert len(draw.exemplars) == 30
+    assert set(ids[draw.mated]) == set(range(6))
+    assert len(draw.mated) == 18
+    assert ids[draw.strangers].tolist() == [9, 10, 11, 12, 13]
+    assert sorted(np.bincount(draw.half).tolist()) == [2, 3]
+    wider = draw_protocol(ids, num_exemplars=5, max_stranger_items=5, seed=3)
+    assert set(ids[wider.strangers]) == set(range(6, 14))
+    # by default singletons are strangers like all that are not drawn
+    usual = draw_protocol(ids, num_exemplars=5, enrolled_share=0.2, seed=3)
+    assert usual.num_enrolled == 3
+    assert len(set(ids[usual.strangers])) == 11
+
+
+def test_strangers_of_too_many_items_and_too_few_strangers_are_refused() -> None:
+    ids = np.repeat(np.arange(6), 8)
+    with pytest.raises(InvalidInput, match="at most 1 to 5 items, as a class of more is enrolled"):
+        draw_protocol(ids, num_exemplars=5, max_stranger_items=6)
+    with pytest.raises(InvalidInput, match="two further classes of at most 2 items, got 6 classes"):
+        draw_protocol(ids, num_exemplars=5, max_stranger_items=2)

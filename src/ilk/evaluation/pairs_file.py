@@ -7,7 +7,8 @@ A pairs file is one of
 - plain lines "path1 path2 same", separated by blanks, tabs or commas, where `same` is 1 or 0, yes
   or no, true or false; cut into ten folds in order, each with its share of both kinds. A head, such
   as "file_x,file_y,Decision", names the columns: `same` is the one of that or a like name, else the
-  third, the paths are the first two others, and what is left goes with the pairs as metadata.
+  third; the paths are those named like path1 and path2, file_x and file_y, else the first two
+  others; what is left goes with the pairs as metadata.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ __all__ = ["read_pairs"]
 _YES_NO = {"1": True, "yes": True, "true": True, "same": True}
 _YES_NO |= {"0": False, "-1": False, "no": False, "false": False, "different": False}
 _SAME = ("same", "is_same", "issame", "decision", "match", "genuine", "actual")
+_FIRST = ("path1", "file1", "image1", "img1", "file_x", "image_x", "path_x", "first", "a")
+_SECOND = ("path2", "file2", "image2", "img2", "file_y", "image_y", "path_y", "second", "b")
 _Line = tuple[int, Sequence[str]]
 
 
@@ -101,10 +104,9 @@ def _cells(path: str | Path, text: str) -> Iterator[_Line]:
 
 def _read_plain(path: str | Path, lines: list[_Line]) -> Pairs:
     head: Sequence[str] = ("path1", "path2", "same")
-    if lines and len(lines[0][1]) >= 3 and _YES_NO.get(lines[0][1][2].lower()) is None:
+    if _is_head(lines):
         head = lines.pop(0)[1]
-    at = next((i for i, name in enumerate(head) if name.lower() in _SAME), 2)
-    first_at, second_at = [i for i in range(len(head)) if i != at][:2]
+    at, first_at, second_at = _columns([name.lower() for name in head])
     rows: list[Sequence[str]] = []
     for n, cells in lines:
         if len(cells) != len(head) or cells[at].lower() not in _YES_NO:
@@ -124,6 +126,28 @@ def _read_plain(path: str | Path, lines: list[_Line]) -> Pairs:
         fold=_ten_folds(is_same),
         metadata={head[i]: tuple(cells[i] for cells in rows) for i in others},
     )
+
+
+def _is_head(lines: list[_Line]) -> bool:
+    """Whether the first line names columns; "same" does, unless it is said of the pairs, too."""
+    if not lines or len(lines[0][1]) < 3:
+        return False
+    told = [cells[2].lower() for _, cells in lines[:2] if len(cells) > 2]
+    return told[0] not in _YES_NO or (
+        told[0] == "same" and told[1:] not in (["same"], ["different"])
+    )
+
+
+def _columns(head: Sequence[str]) -> tuple[int, int, int]:
+    """Return where the answer and both paths are."""
+    at = next((i for i, name in enumerate(head) if name in _SAME), 2)
+    known = [
+        next((i for i, name in enumerate(head) if name in names), at) for names in (_FIRST, _SECOND)
+    ]
+    if len({at, *known}) == 3:
+        return at, known[0], known[1]
+    first, second = [i for i in range(len(head)) if i != at][:2]
+    return at, first, second
 
 
 def _ten_folds(is_same: np.ndarray) -> np.ndarray:

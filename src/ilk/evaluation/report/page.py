@@ -19,6 +19,7 @@ from ilk.distances import Distance
 from ilk.errors import InvalidInput
 from ilk.evaluation.figures import Evaluation
 from ilk.evaluation.report.check_section import check_section, problem_list
+from ilk.evaluation.report.groups_section import groups_section
 from ilk.evaluation.report.headline import headline
 from ilk.evaluation.report.map_section import map_section, map_words
 from ilk.evaluation.report.mistakes import mistake_grid, weakest_classes
@@ -137,6 +138,14 @@ def _sections(
             "Figures",
             "Dots are measured values; bars are 95 % intervals from a bootstrap by class.",
             figure_table(evaluation),
+        ),
+        (
+            "groups",
+            "Groups",
+            "Intervals are clustered by class; a warning is of a difference to all other groups "
+            "that is more than chance, corrected for the number of groups. A group without a "
+            "warning is not thereby alike.",
+            groups_section(evaluation),
         ),
         ("curves", "Error curves", "", curves(evaluation)),
         (

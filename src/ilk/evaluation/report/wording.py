@@ -90,6 +90,59 @@ _WORDS: tuple[tuple[str, Words], ...] = (
         ),
     ),
     (
+        r"accuracy_at_fmr_(?P<rate>[\d.e-]+)",
+        Words(
+            "Accuracy at FMR {rate}",
+            "pairs judged rightly by a threshold chosen on strangers",
+            _PAIRS,
+        ),
+    ),
+    (
+        r"fmr_at_target_(?P<rate>[\d.e-]+)",
+        Words(
+            "FMR reached at target {rate}",
+            "impostor pairs accepted by a threshold chosen on strangers",
+            _PAIRS,
+            is_lower_better=True,
+        ),
+    ),
+    (
+        r"fnmr_at_target_(?P<rate>[\d.e-]+)",
+        Words(
+            "FNMR at target FMR {rate}",
+            "genuine pairs rejected by a threshold chosen on strangers",
+            _PAIRS,
+            is_lower_better=True,
+        ),
+    ),
+    (
+        r"fta",
+        Words(
+            "Failure to acquire",
+            "pictures that gave no probe",
+            _FURTHER,
+            is_lower_better=True,
+        ),
+    ),
+    (
+        r"fte",
+        Words(
+            "Failure to enroll",
+            "classes of which no picture gave a probe",
+            _FURTHER,
+            is_lower_better=True,
+        ),
+    ),
+    (
+        r"missed_at_1",
+        Words(
+            "Missed at rank 1",
+            "items whose closest other item is of another class",
+            _CLOSED,
+            is_lower_better=True,
+        ),
+    ),
+    (
         r"pairs_accuracy",
         Words("Accuracy on the pairs file", "pairs judged rightly, fold by fold", _PAIRS),
     ),
