@@ -29,6 +29,7 @@ from ilk.evaluation import read_pairs
 from ilk.evaluation.pairs import fold_accuracy
 from ilk.items import Items
 from ilk.ready import artifact_path, ready_artifact
+from ilk.testing import check_encoder
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,12 @@ def test_pixels_go_in_as_sface_takes_them(shared: Path) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), np.uint8)
     inputs = Artifact.load(shared).preprocess.normalize(frames)
     np.testing.assert_array_equal(inputs, frames.transpose(0, 3, 1, 2).astype(np.float32))
+
+
+def test_it_embeds_alike_however_it_is_asked(shared: Path) -> None:
+    encoder = open_encoder(shared, num_threads=1)
+    frames = np.random.default_rng(0).integers(0, 256, (4, 112, 112, 3), np.uint8)
+    check_encoder(encoder, encoder.preprocess.normalize(frames))
 
 
 def test_it_is_made_once(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
