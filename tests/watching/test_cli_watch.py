@@ -115,7 +115,7 @@ def test_events_are_logged_and_tracks_drawn(
     assert named.shape[1] >= 320
     assert (np.ptp(named, axis=2) > 60).sum() > 100, "a coloured box"
     assert named.shape != unknown.shape or (named != unknown).any()
-    crop = read_image(crops / f"{names[0]}.png")
+    crop = read_image(crops / names[0] / "best.png")
     assert crop.shape == (32, 32, 3)
     with Gallery.open(gallery_place) as opened:
         assert [row.name for row in opened.unknowns()] == [f"{folder} track 2"]
@@ -126,12 +126,12 @@ def test_events_are_logged_and_tracks_drawn(
 def test_strangers_who_were_watched_can_calibrate(
     gallery_place: Path, folder: Path, tmp_path: Path
 ) -> None:
-    done("watch", gallery_place, folder, "--crops", tmp_path / "crops" / "seen")
+    done("watch", gallery_place, folder, "--crops", tmp_path / "crops")
     told = done(
         *("gallery", "calibrate", gallery_place, "--strangers", tmp_path / "crops"),
         *("--detector", "whole_image", "--target-fpir", 0.4),
     )
-    assert "chosen on 3 strangers" in told
+    assert "chosen on 3 strangers of 3 classes" in told
 
 
 def test_rules_and_fewer_frames_can_be_asked_for(gallery_place: Path, folder: Path) -> None:

@@ -91,7 +91,7 @@ _LIVE_DECIDE_AFTER = 10
 @click.option(
     "--crops",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write what was compared of each track to this folder: strangers to calibrate on.",
+    help="Write what the encoder saw of each track to a folder of its own in this one.",
 )
 @click.option(
     "--keep-unknown",
@@ -241,6 +241,7 @@ def _tell_end(
             num_tracks=decided.total(),
             num_left_out=watching.num_left_out,
             decisions=dict(decided),
+            target_fpir=watching.target_fpir,
             most_false_names=watching.most_false_names,
             problems=list(frames.problems),
         )

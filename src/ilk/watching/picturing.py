@@ -29,8 +29,8 @@ class TrackPictures:
             folder: Where to.
             source: What the names of files begin with.
             noun: What is followed: "face".
-            is_crop: Whether to write only the pixels that the encoder saw; else the whole frame
-                with the box and the decision.
+            is_crop: Whether to write only the pixels that the encoder saw, in a folder per track,
+                as calibrating reads it; else the whole frame with the box and the decision.
 
         Raises:
             OSError: The folder cannot be made.
@@ -48,8 +48,11 @@ class TrackPictures:
         best = event.decision.best
         if best is None:
             return None
-        path = self._folder / f"{self._stem}-track-{event.track.id:04}.png"
+        name = f"{self._stem}-track-{event.track.id:04}"
+        path = self._folder / f"{name}.png"
         if self._is_crop:
+            path = self._folder / name / "best.png"
+            path.parent.mkdir(exist_ok=True)
             write_drawing(Image.fromarray(best.crop), path)
             return path
         if best.scene is None:

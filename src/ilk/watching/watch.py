@@ -81,6 +81,13 @@ class Watch:
     """Follows what a recognizer's detector finds, and decides once per track.
 
     Of each track a few small pictures are kept in memory, and nothing of what ended.
+
+    Attributes:
+        target_fpir: The share of strangers' tracks that may get a name, as it was at the beginning.
+        num_looked: Frames that were looked at.
+        num_left_out: Tracks of too few frames.
+        decisions: How many tracks were decided how.
+        most_false_names: To be expected at most, were all that was compared strangers.
     """
 
     def __init__(
@@ -103,7 +110,7 @@ class Watch:
                 f"{questions.detector.settings['name']}, which makes one track of a whole video; "
                 "name one with --detector"
             )
-        self._target = questions.gallery.threshold.target_fpir
+        self.target_fpir = questions.gallery.threshold.target_fpir
         self._questions, self._source = questions, source
         self._settings = settings or WatchSettings()
         self._enough_pixels = float(questions.encoder.preprocess.size_pixels)
