@@ -242,7 +242,11 @@ def test_a_reshape_to_a_fixed_batch_is_made_free(rows: int, is_node: bool) -> No
         w=WEIGHTS,
         **({} if is_node else {"shape": shape}),
     )
-    assert read_network(given, GREY).embedding_size == D
+    found = read_network(given, GREY)
+    assert found.embedding_size == D
+    left = onnx.ModelProto.FromString(found.onnx).graph
+    assert len(left.initializer) == 2, "the weights and the new shape"
+    assert len(left.node) == 2
 
 
 def test_block_quantised_weights_are_unpacked(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def read_network(
     except InvalidInput:
         if not edits.free_reshapes(model, length):
             raise
+        edits.drop_unused(model)
         embedding_size = try_out(edits.plain_bytes(model), inputs)
     _declare_output(model.graph.output[0], embedding_size)
     return Network(
