@@ -11,6 +11,7 @@ from contextlib import closing
 from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from ilk.errors import WrongWeights
@@ -52,6 +53,10 @@ def download(
         with closing(urlopen(request, timeout=silence_seconds)) as answer:
             content = _drain(answer, known, progress, time.monotonic() + most_seconds)
             promised = answer.headers.get("Content-Length") or len(content)
+    except HTTPError:
+        raise
+    except URLError as error:
+        raise OSError(str(error.reason)) from None
     except (HTTPException, ValueError) as error:
         raise OSError(f"{type(error).__name__}: {error}") from None
     if len(content) < min(int(promised), known.num_bytes):
