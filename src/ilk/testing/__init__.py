@@ -1,4 +1,4 @@
-"""Conformance kits: what a distance, loss, encoder, store or searcher must do, as numbers.
+"""Conformance kits: what distances, encoders, detectors, stores and others must do, as numbers.
 
 Call them in the tests of yours. Each raises `AssertionError` with what was expected and what came;
 they use fixed seeds and take seconds or less. ilk's own are held to the same.
@@ -6,6 +6,7 @@ they use fixed seeds and take seconds or less. ilk's own are held to the same.
 Shapes: N items, D embedding size, C classes.
 """
 
+from ilk.testing.detectors import check_detector
 from ilk.testing.distances import check_distance
 from ilk.testing.encoders import check_encoder
 from ilk.testing.losses import check_loss
@@ -15,6 +16,7 @@ from ilk.testing.stores import check_store
 
 __all__ = [
     "MemoryStore",
+    "check_detector",
     "check_distance",
     "check_encoder",
     "check_loss",

@@ -41,9 +41,9 @@ _RANGES = {
 class Faces:
     """Finds faces of any size, also in pictures that lie on their side, and turns them upright.
 
-    Faces are looked for by YuNet. Where none is found, or one that lies on its side, the picture is
-    turned and looked at again. The crops are those that ArcFace, SFace, AdaFace
-    and others were trained on: eyes, nose and mouth are where their template has them.
+    Faces are looked for by YuNet. Where none is sure, or one lies on its side, the picture is
+    turned and looked at again. The crops are those that ArcFace, SFace, AdaFace and others were
+    trained on: eyes, nose and mouth are where their template has them.
 
     Args:
         size_pixels: The side of the crops.
@@ -156,7 +156,8 @@ class Faces:
         if not image.size:
             return np.zeros((0, ROW))
         faces = self._search.faces(image)
-        sides = quarter_turns(faces) - {0} if len(faces) else {1, 2, 3}
+        sure = faces[faces[:, -1] >= _LYING_SCORE]
+        sides = quarter_turns(sure) - {0} if len(sure) else {1, 2, 3}
         found = [
             turned_back(self._search.faces(np.rot90(image, side)), side, image) for side in sides
         ]
