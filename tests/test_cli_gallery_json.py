@@ -128,9 +128,12 @@ def test_every_document(
     seen.append(told("gallery", "rollback", place))
     missing = {name for name in SCHEMAS if re.match(r"ilk\.(?!watch)", name)}
     missing -= {content["schema"] for content in seen}
-    assert missing == {"ilk.unknowns", "ilk.unknowns.named", "ilk.gallery.change"} - {
-        content["schema"] for content in seen
-    }
+    assert missing == {
+        "ilk.verify_pairs",
+        "ilk.unknowns",
+        "ilk.unknowns.named",
+        "ilk.gallery.change",
+    } - {content["schema"] for content in seen}
 
 
 def test_documents_about_unknown_probes(artifact_folder: Path, jays: Path, tmp_path: Path) -> None:
@@ -147,6 +150,26 @@ def test_documents_about_unknown_probes(artifact_folder: Path, jays: Path, tmp_p
     named = told("unknown", "name", place, "jay", *ids[:2])["answers"]
     assert [answer["is_enrolled"] for answer in named] == [True, True]
     assert told("unknown", "discard", place, ids[2])["changes"][0]["action"] == "discard"
+
+
+def test_the_document_of_pairs(artifact_folder: Path, jays: Path, tmp_path: Path) -> None:
+    file, table = tmp_path / "pairs.csv", tmp_path / "table.csv"
+    jay, tit = (
+        [f"{kind}/{p.name}" for p in sorted((jays / kind).iterdir())] for kind in ("jay", "tit")
+    )
+    lines = [f"{kind[0]},{kind[1]},yes" for kind in (jay, tit)] * 10
+    lines += [f"{a},{b},no" for a, b in zip(jay, tit, strict=True)] * 10
+    file.write_text("\n".join(["file_x,file_y,Decision", *lines, "gone.png,gone.png,yes"]))
+    rows = [
+        f"{jays}/{name},{name[:3]},{'day' if i % 2 else 'night'}"
+        for i, name in enumerate(jay + tit)
+    ]
+    table.write_text("\n".join(["path,label,light", *rows]))
+    told("verify-pairs", artifact_folder, file, "--root", jays)
+    content = told("verify-pairs", artifact_folder, file, "--root", table, "--by", "light")
+    assert content["groups"][0]["column"] == "light"
+    assert content["missing"] == ["gone.png"]
+    assert told("verify-pairs", artifact_folder, file, "--root", jays, "--fmr", 0.2)["figures"]
 
 
 def test_the_check_sees_what_is_wrong() -> None:

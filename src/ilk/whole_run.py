@@ -103,6 +103,7 @@ def measure_pairs(
     choice: Choice = "only",
     target_fmr: float = 0.001,
     strangers: Items | None = None,
+    strangers_detector: Detector | None = None,
     by: Sequence[str] = (),
     settings: EvaluationSettings | None = None,
     batch_size: int = 64,
@@ -122,6 +123,7 @@ def measure_pairs(
         choice: Of several regions in a picture: none ("only") or the largest.
         target_fmr: The share of impostor comparisons that may be accepted.
         strangers: People, with their labels.
+        strangers_detector: What finds them; None is `detector`.
         by: Columns to tell groups of pairs apart by.
         settings: Its FMR targets, seed and number of bootstraps are used.
         batch_size: Pictures per call of the encoder.
@@ -149,7 +151,7 @@ def measure_pairs(
     else:
         others = acquire(
             encoder,
-            detector,
+            strangers_detector or detector,
             strangers,
             choice=choice,
             batch_size=batch_size,

@@ -43,6 +43,12 @@ _NUM_LISTED = 20
     help="People to choose the threshold on. Default: the artifact's cohort, or where that is too "
     "small the other folds.",
 )
+@click.option(
+    "--strangers-detector",
+    metavar="NAME",
+    help="What finds the strangers, if that is another: whole_image for pictures that are cut out "
+    "already. Default: as --detector.",
+)
 @by_option
 @detector_option
 @choice_option("only")
@@ -59,6 +65,7 @@ def verify_pairs(
     root: Path | None,
     fmr: float,
     strangers: str | None,
+    strangers_detector: str | None,
     columns: tuple[str, ...],
     detector: str | None,
     choice: Choice,
@@ -95,6 +102,7 @@ def verify_pairs(
             choice=choice,
             target_fmr=fmr,
             strangers=None if strangers is None else open_source(strangers, on_unreadable="skip"),
+            strangers_detector=detector_of(loaded, strangers_detector or detector),
             by=columns,
             settings=EvaluationSettings(seed=seed),
             batch_size=batch_size,

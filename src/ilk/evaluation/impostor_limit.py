@@ -67,7 +67,7 @@ def limit_from_strangers(
     sizes = np.bincount(ids, minlength=len(classes))
     num_items = len(ids)
     num_all = (num_items**2 - int(sizes @ sizes)) // 2
-    smallest = _smallest(embeddings, ids, distance, _rank(num_all, fmr))
+    smallest = _smallest(embeddings, ids, distance, _rank(num_all, fmr, basis))
     value = float(np.nextafter(smallest.max(), -np.inf))
     return ImpostorLimit(value, fmr, num_all, len(classes), basis)
 
@@ -88,21 +88,21 @@ def limit_for_fmr(
         Traceback (most recent call last):
         ...
         ilk.errors.NotEnoughTrials: a false match rate of 0.001 needs at least 999 impostor
-        comparisons, got 19; bring more strangers or ask for a higher rate
+        comparisons, got 19 of 19 pairs; bring more strangers or ask for a higher rate
     """
-    rank = _rank(len(distances), fmr)
+    rank = _rank(len(distances), fmr, basis)
     boundary = float(np.partition(distances.astype(np.float64), rank - 1)[rank - 1])
     value = float(np.nextafter(boundary, -np.inf))
     return ImpostorLimit(value, fmr, len(distances), num_classes, basis)
 
 
-def _rank(num_comparisons: int, fmr: float) -> int:
+def _rank(num_comparisons: int, fmr: float, basis: str) -> int:
     """Return which of the smallest distances must stay beyond the limit."""
     needed = trials_needed(fmr)
     if num_comparisons < needed:
         raise NotEnoughTrials(
             f"a false match rate of {fmr:g} needs at least {needed:,} impostor comparisons, got "
-            f"{num_comparisons:,}; bring more strangers or ask for a higher rate"
+            f"{num_comparisons:,} of {basis}; bring more strangers or ask for a higher rate"
         )
     return math.floor(round(fmr * (num_comparisons + 1), 9))
 

@@ -182,7 +182,7 @@ def _limits(
         try:
             chosen = limit_for_fmr(distances[others], fmr, num_classes=num_people, basis=basis)
         except NotEnoughTrials as error:
-            return np.full(len(distances), np.nan), f"no limit: of {basis}, {error}"
+            return np.full(len(distances), np.nan), f"no limit: {error}"
         limits[pairs.fold == this] = chosen.value
     return limits, basis
 
