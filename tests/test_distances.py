@@ -79,6 +79,29 @@ def test_paired_is_the_diagonal_of_pairwise(
 
 @on_any_distance
 @settings(deadline=None)
+@given(x=matrices(1), y=matrices(5), size=st.sampled_from([3, 1, 40, 513]))
+def test_one_to_all_is_paired_to_the_last_bit(
+    distance: Distance, x: np.ndarray, y: np.ndarray, size: int
+) -> None:
+    x, y = np.resize(x, (1, size)), np.resize(y, (5, size))
+    assert np.array_equal(distance.to_all(x[0], y), distance.paired(x.repeat(5, 0), y))
+    there = torch.from_numpy(y).requires_grad_()
+    distance.to_all(torch.from_numpy(x[0]), there).sum().backward()
+    assert there.grad is not None
+    assert torch.isfinite(there.grad).all()
+
+
+@on_any_distance
+@pytest.mark.parametrize(("probe", "rows"), [((1, 3), (2, 3)), ((3,), (3,)), ((3,), (2, 4))])
+def test_one_to_all_checks_shapes(
+    distance: Distance, probe: tuple[int, ...], rows: tuple[int, ...]
+) -> None:
+    with pytest.raises(InvalidInput, match=r"expected a probe \(D,\) and references \(R, D\)"):
+        distance.to_all(np.ones(probe), np.ones(rows))
+
+
+@on_any_distance
+@settings(deadline=None)
 @given(x=matrices())
 def test_zero_on_itself(distance: Distance, x: np.ndarray) -> None:
     is_zero = ~x.any(1) if distance == Cosine() else np.zeros(len(x), bool)

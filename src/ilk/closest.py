@@ -150,16 +150,12 @@ def closest_classes(
     result = ClosestClasses(
         np.full(shape, -1, np.int64), np.full(shape, np.inf), np.full(shape, -1, np.int64)
     )
-    if except_class is None:
-        except_class = np.full(len(probes), -1, np.int64)
-    if except_row is None:
-        except_row = np.full(len(probes), -1, np.int64)
     waiting = np.arange(len(probes))
     k = num_classes + _NUM_FIRST
     while len(waiting) and len(searcher):
         neighbors = searcher.nearest(probes[waiting], k)
         is_all = neighbors.ids.shape[1] >= len(searcher)
-        left_out = except_class[waiting], except_row[waiting]
+        left_out = [v if v is None else v[waiting] for v in (except_class, except_row)]
         is_done = _fill(result, waiting, neighbors, members, left_out, is_all)
         waiting = waiting[~is_done]
         k *= 4
@@ -193,15 +189,21 @@ def rank_classes(
         >>> rank_classes(probe, class_ids, np.array([0.3, 0.1, 0.3]), rows)
         array([1, 2])
     """
-    bars = np.zeros(len(rows), np.int8) if roles is None else roles
-    order = np.lexsort((rows, -bars, distances, probe))
-    class_ids = np.where(bars == IGNORE, -1, class_ids)
-    key = probe[order] * (class_ids.max(initial=0) + 2) + class_ids[order] + 1
-    decisive = order[np.sort(np.unique(key, return_index=True)[1])]
-    ends = np.cumsum(bars[decisive] == IGNORE)
+    if roles is None:
+        return _first_of_each(probe, class_ids, np.lexsort((rows, distances, probe)))
+    order = np.lexsort((rows, -roles, distances, probe))
+    decisive = _first_of_each(probe, np.where(roles == IGNORE, -1, class_ids), order)
+    ignores = roles[decisive] == IGNORE
+    ends = np.cumsum(ignores)
     first = np.searchsorted(probe[decisive], probe[decisive])
-    ended = ends - ends[first] + (bars[decisive[first]] == IGNORE)
-    return decisive[(ended == 0) | (bars[decisive] == IGNORE)]
+    ended = ends - ends[first] + ignores[first]
+    return decisive[(ended == 0) | ignores]
+
+
+def _first_of_each(probe: np.ndarray, class_ids: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Return those positions of an order by probe that are the first of their probe and class."""
+    key = (probe * (class_ids.max(initial=0) + 2) + class_ids)[order]
+    return order[np.sort(np.unique(key, return_index=True)[1])]
 
 
 def _fill(
@@ -209,41 +211,59 @@ def _fill(
     asked: np.ndarray,
     neighbors: Neighbors,
     members: Members,
-    left_out: tuple[np.ndarray, np.ndarray],
+    left_out: Sequence[np.ndarray | None],
     is_all: bool,
 ) -> np.ndarray:
     """Fill in what the neighbors of the probes `asked` tell, and return which are done, (Q,).
 
-    For each probe a class and a row are left out, (Q,) each, -1 for none.
+    For each probe a class and a row are left out, (Q,) each, -1 for none; None for none at all.
     """
-    except_class, except_row = left_out
     num_probes, k = neighbors.ids.shape
     num_classes = result.class_ids.shape[1]
-    probe = np.repeat(np.arange(num_probes), k)
-    rows, distances = neighbors.ids.reshape(-1), neighbors.distances.reshape(-1)
+    probe = np.arange(num_probes).repeat(k)
+    rows, distances = neighbors.ids.ravel(), neighbors.distances.ravel()
     roles, class_ids = members.role_of(rows), members.class_of(rows)
-    counts = (roles == IGNORE) | ((class_ids >= 0) & (class_ids != except_class[probe]))
-    counts &= rows != except_row[probe]
-    at = np.flatnonzero(counts)
     may_bar = members.num_barring > 0
+    at = _counting(probe, rows, class_ids, roles if may_bar else None, left_out).nonzero()[0]
     at = at[
         rank_classes(
             probe[at], class_ids[at], distances[at], rows[at], roles[at] if may_bar else None
         )
     ]
     is_done = np.full(num_probes, is_all)
-    is_done[probe[at[roles[at] == IGNORE]]] = True
-    is_found = roles[at] == EXEMPLAR
-    if may_bar and not is_all:  # a row that bars may lie at the last distance, beyond the k
-        is_found &= distances[at] < neighbors.distances[probe[at], -1]
-    at = at[is_found]
-    column = np.arange(len(at)) - np.searchsorted(probe[at], probe[at])
-    is_done |= np.bincount(probe[at], minlength=num_probes) >= num_classes
-    keep = (column < num_classes) & is_done[probe[at]]
-    at, place = at[keep], (asked[probe[at[keep]]], column[keep])
+    if may_bar:
+        is_done[probe[at[roles[at] == IGNORE]]] = True
+        is_found = roles[at] == EXEMPLAR
+        if not is_all:  # a row that bars may lie at the last distance, beyond the k
+            is_found &= distances[at] < neighbors.distances[probe[at], -1]
+        at = at[is_found]
+    found_for = probe[at]
+    column = np.arange(len(at)) - found_for.searchsorted(found_for)
+    is_done |= np.bincount(found_for, minlength=num_probes) >= num_classes
+    keep = (column < num_classes) & is_done[found_for]
+    at, place = at[keep], (asked[found_for[keep]], column[keep])
     result.class_ids[place], result.rows[place] = class_ids[at], rows[at]
     result.distances[place] = distances[at]
     return is_done
+
+
+def _counting(
+    probe: np.ndarray,
+    rows: np.ndarray,
+    class_ids: np.ndarray,
+    roles: np.ndarray | None,
+    left_out: Sequence[np.ndarray | None],
+) -> np.ndarray:
+    """Return which of the rows found for each probe count; roles are None if none of them bars."""
+    except_class, except_row = left_out
+    counts: np.ndarray = class_ids >= 0
+    if except_class is not None:
+        counts &= class_ids != except_class[probe]
+    if roles is not None:
+        counts |= roles == IGNORE
+    if except_row is not None:
+        counts &= rows != except_row[probe]
+    return counts
 
 
 def class_distances(
@@ -266,8 +286,7 @@ def class_distances(
         if not len(chosen):
             return np.full(len(probes), np.inf)
         references = rows[chosen].astype(np.float64)
-        pairs = [distance.paired(np.repeat(p[None], len(references), 0), references) for p in wide]
-        return np.array([values.min() for values in pairs])
+        return np.array([distance.to_all(probe, references).min() for probe in wide])
 
     barring = members.barring()
     ignored = to(barring[members.role_of(barring) == IGNORE])

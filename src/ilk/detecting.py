@@ -80,13 +80,18 @@ def sight(
 ) -> Iterator[tuple[Sighting, ...]]:
     """Yield for each picture, in order, its sightings: at least one.
 
-    Pictures are read and looked at by threads, some ahead.
+    Pictures are read and looked at by threads, some ahead; a single one in this thread.
 
     Args:
         detector: What looks.
         pictures: Files or pixels; the box of one says where to look in it.
         progress: Called with (pictures done, pictures in all).
     """
+    if len(pictures) == 1:  # not worth a thread
+        yield _look(detector, pictures[0])
+        if progress is not None:
+            progress(1, 1)
+        return
     pool = ThreadPoolExecutor(os.cpu_count() or 1, "ilk-detect")
     try:
         for start in range(0, len(pictures), _AT_ONCE):

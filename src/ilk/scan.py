@@ -21,7 +21,7 @@ import numpy as np
 from ilk.distances import Distance
 from ilk.errors import InvalidInput
 
-__all__ = ["Block", "Scan", "exact_distances", "rounding_error"]
+__all__ = ["Block", "Scan", "exact_distances", "lengths_of", "rounding_error"]
 
 _SAFETY = 8.0
 """The rounding error of an inner product of K terms stays within _SAFETY sqrt(K) u |q| |k|, with u
@@ -204,14 +204,22 @@ def rounding_error(queries: np.ndarray, longest_key: float) -> np.ndarray:
         queries: (Q, K) search queries in the precision of the products.
         longest_key: The length of the longest key.
     """
-    lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
+    lengths = lengths_of(queries)
     safety = _SAFETY * queries.shape[1] ** 0.5
     numbers = np.finfo(queries.dtype)
-    of_products = float(numbers.eps) / 2 * lengths * longest_key
-    of_distances = float(np.finfo(np.float64).eps) / 2 * lengths**2
-    underflow = float(numbers.tiny) * (1 + lengths + longest_key)
-    error: np.ndarray = safety * (of_products + of_distances + underflow)
+    of_products = float(numbers.eps) / 2 * longest_key
+    of_distances = float(np.finfo(np.float64).eps) / 2 * lengths
+    underflow = float(numbers.tiny)
+    error: np.ndarray = safety * (
+        lengths * (of_products + of_distances + underflow) + underflow * (1 + longest_key)
+    )
     return error
+
+
+def lengths_of(rows: np.ndarray) -> np.ndarray:
+    """Return the lengths of the rows, in float64."""
+    lengths: np.ndarray = np.einsum("ij,ij->i", rows, rows, dtype=np.float64) ** 0.5
+    return lengths
 
 
 def exact_distances(
@@ -226,9 +234,11 @@ def exact_distances(
     step = max(1, _EXACT_ELEMENTS // max(1, probes.shape[1]))
     for start in range(0, len(i), step):
         part = slice(start, start + step)
-        result[part] = distance.paired(
-            probes[i[part]].astype(np.float64), references[j[part]].astype(np.float64)
-        )
+        rows = references[j[part]].astype(np.float64)
+        if len(probes) == 1:
+            result[part] = distance.to_all(probes[0].astype(np.float64), rows)
+        else:
+            result[part] = distance.paired(probes[i[part]].astype(np.float64), rows)
     return result
 
 

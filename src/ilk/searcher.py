@@ -129,6 +129,9 @@ def closest_first(
         num_probes: Q.
         k: How many are kept.
     """
+    if num_probes == 1:
+        chosen = np.lexsort((ids, distances))[None, :k]
+        return Neighbors(ids[chosen], distances[chosen])
     order = np.lexsort((ids, distances, probe))
     starts = np.searchsorted(probe[order], np.arange(num_probes))
     chosen = order[starts[:, None] + np.arange(k)]

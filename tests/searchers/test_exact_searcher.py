@@ -100,6 +100,8 @@ def test_faulty_searchers_are_found(fault: str) -> None:
     st.integers(1, 30),
     st.sampled_from([1, 7, 8, 30]),
     st.sampled_from([1024, 16]),
+    st.sampled_from([0, 1 << 16]),
+    st.sampled_from([0, 1 << 16]),
 )
 @settings(deadline=None, max_examples=100)
 def test_far_off_close_together_or_huge(
@@ -110,11 +112,15 @@ def test_far_off_close_together_or_huge(
     k: int,
     num_probes: int,
     first_rows: int,
+    at_once: int,
+    on_one_core: int,
 ) -> None:
     """Rows in a small ball far from the origin leave float32 no digits to tell them apart."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(selection, "_FIRST_ROWS", first_rows)
         patch.setattr(selection, "_BLOCK_VALUES", first_rows)
+        patch.setattr(selection, "_AT_ONCE", at_once)
+        patch.setattr(selection, "_ONE_CORE_VALUES", on_one_core)
         compare_far_off(distance, seed, scale, offset, k, num_probes)
 
 
@@ -139,6 +145,7 @@ def test_blocks_may_come_in_any_order(
     monkeypatch.setattr(selection, "_FIRST_ROWS", 4)
     monkeypatch.setattr(selection, "_BLOCK_VALUES", 64)
     monkeypatch.setattr(selection, "_MOST_KEPT", 50)
+    monkeypatch.setattr(selection, "_AT_ONCE", 0)
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(500, 4)).astype(np.float32)
     probes = np.tile(rows[:1], (9, 1)) + 0.01 * rng.normal(size=(9, 4))

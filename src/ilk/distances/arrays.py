@@ -61,6 +61,8 @@ def cast(x: Array, dtype: str) -> Array:
 
 def at_least_float32(x: Array) -> Array:
     """Raise half precision to float32 and integers to float64."""
+    if isinstance(x, np.ndarray) and x.dtype.char in "fd":  # its name takes long to spell
+        return x
     name = str(x.dtype).removeprefix("torch.")
     if name in ("float32", "float64"):
         return x

@@ -72,6 +72,27 @@ class Distance(ABC):
         with full_precision(first):
             return self._paired(at_least_float32(first), at_least_float32(second))
 
+    @final
+    def to_all(self, probe: Array, references: Array) -> Array:
+        """Return the (R,) distances of a (D,) probe to (R, D) references, as `paired` gives them.
+
+        The same numbers to the last bit; what is the same for all pairs is computed once.
+
+        Raises:
+            InvalidInput: The shapes are others, or the embedding sizes D differ.
+
+        Example:
+            >>> Euclidean().to_all(np.array([0.0, 0.0]), np.array([[3.0, 4.0], [0.0, 1.0]]))
+            array([5., 1.])
+        """
+        if probe.ndim != 1 or references.ndim != 2 or probe.shape[0] != references.shape[1]:
+            raise InvalidInput(
+                f"expected a probe (D,) and references (R, D), got {tuple(probe.shape)} and "
+                f"{tuple(references.shape)}"
+            )
+        with full_precision(probe):
+            return self._paired(at_least_float32(probe)[None], at_least_float32(references))
+
     @abstractmethod
     def search_keys(self, references: Array) -> Array:
         """Return the (R, K) rows to store, so that the largest inner product is the closest."""
@@ -84,7 +105,8 @@ class Distance(ABC):
     def _pairwise(self, probes: Array, references: Array) -> Array: ...
 
     @abstractmethod
-    def _paired(self, first: Array, second: Array) -> Array: ...
+    def _paired(self, first: Array, second: Array) -> Array:
+        """Compare row with row; a `first` of one row is compared with each of `second`."""
 
     @final
     def __repr__(self) -> str:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import final, get_args
+from typing import ParamSpec, TypeVar, final, get_args
 
 import numpy as np
 
@@ -28,6 +28,8 @@ __all__ = ["Embedded", "embed_items"]
 
 Progress = Callable[[int, int], None]
 _Result = np.ndarray | UnreadableItem
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 _NUM_BATCHES_AHEAD = 2
 
@@ -78,7 +80,7 @@ def embed_items(
         raise InvalidInput(f"batch_size must be at least 1, got {batch_size}")
     if on_unreadable not in get_args(OnUnreadable):
         raise InvalidInput(f"on_unreadable must be 'stop' or 'skip', got {on_unreadable!r}")
-    pool = ThreadPoolExecutor(os.cpu_count() or 1, "ilk-load")
+    pool = ThreadPoolExecutor(os.cpu_count() or 1, "ilk-load") if len(items) > 1 else _Here()
     try:
         keys = list(pool.map(_content_hash, items.items))
         if on_unreadable == "stop":
@@ -104,6 +106,20 @@ def embed_items(
         progress(len(items), len(items))
     results = {**known, **fresh}
     return _assemble(items, keys, results, pending, encoder.embedding_size, set(known))
+
+
+@final
+class _Here(Executor):
+    """Does at once, in this thread, what it is given: a single item is not worth a thread."""
+
+    def submit(self, call: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Return the result, which is there already."""
+        done: Future[_T] = Future()
+        try:
+            done.set_result(call(*args, **kwargs))
+        except Exception as error:
+            done.set_exception(error)
+        return done
 
 
 def _content_hash(item: Item) -> str | UnreadableItem:
@@ -144,7 +160,7 @@ def _remember(cache: EmbeddingCache | None, encoder: Encoder, fresh: Mapping[str
 
 
 def _load_ahead(
-    pool: ThreadPoolExecutor, preprocess: Preprocess, pending: Mapping[str, Item], batch_size: int
+    pool: Executor, preprocess: Preprocess, pending: Mapping[str, Item], batch_size: int
 ) -> Iterator[tuple[list[str], list[_Result]]]:
     """Yield (content hashes, what was loaded) per batch, while the next batches are loading."""
     keys = list(pending)

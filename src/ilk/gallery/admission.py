@@ -46,19 +46,26 @@ def admit(embeddings: np.ndarray, distance: Distance) -> tuple[np.ndarray, list[
         >>> rows[0].round(2).tolist(), reasons
         ([0.6000000238418579, 0.800000011920929], ['', 'the embedding is not finite'])
     """
-    wide = embeddings.astype(np.float64)
-    is_finite = np.asarray(np.isfinite(wide).all(axis=1))
-    wide = np.where(is_finite[:, None], wide, 0.0)
+    wide = embeddings.astype(np.float64, order="C")
     size = np.abs(wide).max(1, initial=0)
-    reasons = np.full(len(wide), "", dtype=object)
-    reasons[size > _LONGEST] = f"the embedding has numbers above {_LONGEST:g}"
-    if isinstance(distance, Cosine):
-        reasons[size == 0] = "the embedding is zero and has no direction"
-        wide = distance.search_keys(wide)
-    reasons[~is_finite] = "the embedding is not finite"
-    is_fit = np.array([not reason for reason in reasons], bool)
-    rows = np.where(is_fit[:, None], wide, 0.0).astype(np.float32)
-    return np.ascontiguousarray(rows), reasons.tolist()
+    needs_direction = isinstance(distance, Cosine)
+    is_fit = (size <= _LONGEST) & (size > 0) if needs_direction else size <= _LONGEST
+    reasons = [""] * len(wide)
+    if not is_fit.all():
+        wide[~is_fit] = 0.0
+        for i in np.flatnonzero(~is_fit).tolist():
+            reasons[i] = _why_not(embeddings[i])
+    keys = distance.search_keys(wide) if needs_direction else wide
+    return keys.astype(np.float32), reasons
+
+
+def _why_not(embedding: np.ndarray) -> str:
+    """Return in words why an embedding is not fit."""
+    if not np.isfinite(embedding).all():
+        return "the embedding is not finite"
+    if not embedding.any():
+        return "the embedding is zero and has no direction"
+    return f"the embedding has numbers above {_LONGEST:g}"
 
 
 def check_label(label: object) -> str:

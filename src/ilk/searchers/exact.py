@@ -100,11 +100,13 @@ class ExactSearcher:
         k = min(k, len(self))
         if not k:
             return Neighbors(np.zeros((len(probes), 0), np.int64), np.zeros((len(probes), 0)))
+        if len(probes) <= _MOST_PROBES:
+            return self._nearest(probes, k)
         starts = range(0, len(probes), _MOST_PROBES)
         parts = [self._nearest(probes[start : start + _MOST_PROBES], k) for start in starts]
         return Neighbors(
-            np.concatenate([np.zeros((0, k), np.int64), *(part.ids for part in parts)]),
-            np.concatenate([np.zeros((0, k)), *(part.distances for part in parts)]),
+            np.concatenate([part.ids for part in parts]),
+            np.concatenate([part.distances for part in parts]),
         )
 
     def nearest_among(self, probes: np.ndarray, positions: list[np.ndarray], k: int) -> Neighbors:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ilk.distances import Cosine, Distance
 from ilk.errors import InvalidInput
-from ilk.scan import rounding_error
+from ilk.scan import lengths_of, rounding_error
 
 __all__ = ["Keys"]
 
@@ -96,8 +96,7 @@ class Keys:
 
     def band(self, queries: np.ndarray) -> np.ndarray:
         """Return for each query how far apart two products must be to be in the right order."""
-        lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
-        return 2 * (rounding_error(queries, self._longest) + self._deviation * lengths)
+        return 2 * (rounding_error(queries, self._longest) + self._deviation * lengths_of(queries))
 
     def _note_unit(self, rows: np.ndarray) -> bool:
         """Tell whether the rows are of unit length or zero, and note how nearly."""

@@ -17,6 +17,12 @@ _FIRST_ROWS = 1024
 _BLOCK_VALUES = 1 << 22
 """Products of one block, at most: 16 MiB in float32."""
 
+_AT_ONCE = 1 << 16
+"""So few products are ranked together; blocks would cost more than they save."""
+
+_ONE_CORE_VALUES = 10_000_000
+"""Numbers in keys that one core goes through in a millisecond or two."""
+
 _MOST_KEPT = 1 << 22
 """Pairs of query and row in doubt at once; beyond, the queries are split."""
 
@@ -42,8 +48,10 @@ def select(keys: np.ndarray, queries: np.ndarray, k: int, band: np.ndarray) -> P
         k: At most N.
         band: (Q,), not negative.
     """
-    best = np.full((len(queries), k), -np.inf, keys.dtype)
     band = band.astype(keys.dtype)
+    if len(queries) * len(keys) <= _AT_ONCE:
+        return _select_at_once(keys, queries, k, band)
+    best = np.full((len(queries), k), -np.inf, keys.dtype)
     kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     size, buffer = 0, np.zeros(0, keys.dtype)
     for start, stop in _blocks(len(keys), len(queries), k):
@@ -51,7 +59,7 @@ def select(keys: np.ndarray, queries: np.ndarray, k: int, band: np.ndarray) -> P
         if len(buffer) < count:
             buffer = np.empty(count, keys.dtype)
         values = buffer[:count].reshape(len(queries), stop - start)
-        np.matmul(queries, keys[start:stop].T, out=values)
+        _multiply(queries, keys[start:stop], values)
         probe, row, value, best = _above(values, best, band)
         kept.append((probe, row + start, value))
         size += len(probe)
@@ -62,6 +70,25 @@ def select(keys: np.ndarray, queries: np.ndarray, k: int, band: np.ndarray) -> P
                 return _select_halves(keys, queries, k, band)
     probe, row, _ = _still_above(kept, best, band)
     return probe, row
+
+
+def _select_at_once(keys: np.ndarray, queries: np.ndarray, k: int, band: np.ndarray) -> Pairs:
+    values = np.empty((len(queries), len(keys)), keys.dtype)
+    _multiply(queries, keys, values)
+    kth = np.partition(values, len(keys) - k, axis=1)[:, len(keys) - k]
+    return np.divmod(np.flatnonzero(values >= (kth - band)[:, None]), len(keys))
+
+
+def _multiply(queries: np.ndarray, keys: np.ndarray, values: np.ndarray) -> None:
+    """Write the (Q, N) products into `values`; those of one query with few keys on one core.
+
+    A matrix product goes to all cores, and waits for the last of them: where they are busy, as
+    they are right after an encoder, a hundred times longer than the product takes.
+    """
+    if len(queries) == 1 and keys.size <= _ONE_CORE_VALUES:
+        np.vecdot(keys, queries[0], out=values[0])
+    else:
+        np.matmul(queries, keys.T, out=values)
 
 
 def _blocks(num_rows: int, num_queries: int, k: int) -> list[tuple[int, int]]:
@@ -126,8 +153,7 @@ def scan_few(
     fetched = min(len(keys), k + _EXTRA)
     values, rows = scan_rows(faiss, queries, keys, fetched)
     cut = values[:, k - 1] - band.astype(values.dtype)
-    is_proven = values[:, -1] < cut
-    if fetched == len(keys):
-        is_proven[:] = True
-    probe, at = np.nonzero((values >= cut[:, None]) & is_proven[:, None])
-    return (probe, rows[probe, at]), np.flatnonzero(~is_proven)
+    is_above = values >= cut[:, None]
+    is_left = is_above[:, -1] & (fetched < len(keys))
+    is_above[is_left] = False
+    return (is_above.nonzero()[0], rows[is_above]), is_left.nonzero()[0]

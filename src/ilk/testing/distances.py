@@ -13,10 +13,10 @@ __all__ = ["check_distance"]
 def check_distance(distance: Distance) -> None:
     """Check that a distance is one, and the same for NumPy, torch and search.
 
-    Never negative, symmetric, (nearly) zero on itself, `paired` the diagonal of `pairwise`, the
-    search keys rank as the distance does, and settings make it again. With torch installed also:
-    the same numbers to 1e-12, finite gradients at zero, on itself and at antipodes, and no effect
-    of automatic mixed precision.
+    Never negative, symmetric, (nearly) zero on itself, `paired` the diagonal of `pairwise` and
+    `to_all` the same to the last bit, the search keys rank as the distance does, and settings make
+    it again. With torch installed also: the same numbers to 1e-12, finite gradients at zero, on
+    itself and at antipodes, and no effect of automatic mixed precision.
 
     Example:
         >>> from ilk.distances import Cosine
@@ -29,6 +29,7 @@ def check_distance(distance: Distance) -> None:
     claim(bool((d <= distance.upper).all()), f"distances above upper={distance.upper}: {d.max()}")
     close("the distance of embeddings to themselves", distance.paired(x, x), np.zeros(9), 1e-12)
     close("paired and the diagonal of pairwise", distance.paired(x[:7], y), d.diagonal(), 1e-10)
+    close("to_all and paired", distance.to_all(x[0], y), distance.paired(x[[0] * 7], y), 0)
     inner = distance.search_queries(x) @ distance.search_keys(y).T
     ranks_alike = (np.argsort(-inner, 1) == np.argsort(d, 1)).all()
     claim(bool(ranks_alike), "search keys must rank as the distance does, and do not")
