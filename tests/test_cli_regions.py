@@ -150,7 +150,7 @@ def test_one_drawing_is_a_file_and_several_are_a_folder(
     with Image.open(out) as drawn:
         assert drawn.format == "PNG"
         assert drawn.width >= 1000
-    same = [save(tmp_path / name / "a.png", JAY) for name in ("x", "X2", "y/x")]
+    same = [save(tmp_path / name, JAY) for name in ("x/a.png", "X2/a.png", "y/x/a.png", "z/A.png")]
     folder = tmp_path / "new" / "folder"
     done("identify", gallery, *same, party, "--draw", folder)
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -158,6 +158,7 @@ def test_one_drawing_is_a_file_and_several_are_a_folder(
         "a.png",
         "party.png",
         "x a.png",
+        "z A.png",
     ]
     done("identify", gallery, party, "--draw", folder)
     assert not list(tmp_path.rglob("*.partial"))

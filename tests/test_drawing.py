@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -232,9 +233,11 @@ def test_the_input_is_not_drawn_on(tmp_path: Path) -> None:
     image = GREY.copy()
     drawing = draw_answers(image, picture_of(answer()))
     assert (image == GREY).all()
+    (tmp_path / "a.png").write_bytes(b"before")
+    os.link(tmp_path / "a.png", tmp_path / "old")  # replaced at once, and not written into
     write_drawing(drawing, tmp_path / "a.png")
-    write_drawing(drawing, tmp_path / "a.png")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    assert (tmp_path / "old").read_bytes() == b"before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "old"]
     with Image.open(tmp_path / "a.png") as read:
         assert np.array_equal(np.asarray(read), np.asarray(drawing))
 

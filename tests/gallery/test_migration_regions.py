@@ -18,6 +18,7 @@ from PIL import Image
 from ilk.artifact import Artifact, ArtifactParts, write_artifact
 from ilk.bound_encoder import embed_contents
 from ilk.cli.main import ilk
+from ilk.crops import crop_of
 from ilk.datasets import open_source
 from ilk.datasets.files import open_files
 from ilk.detecting import open_detector, sight
@@ -80,6 +81,13 @@ def save(path: Path, *kinds: tuple[int, int] | None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(tiles.grid(drawn, 3)).save(path)
     return path
+
+
+def save_anew(folder: Path) -> None:
+    """Write the same pixels in other bytes."""
+    for path in folder.rglob("*.png"):
+        with Image.open(path) as picture:
+            picture.save(path, compress_level=0)
 
 
 @pytest.fixture
@@ -155,10 +163,12 @@ def test_names_as_typed_lead_to_files_below_the_folder(
 ) -> None:
     place = tmp_path / "typed"
     with Recognizer.create(place, artifact(1, {"name": "tiles"})) as made:
-        items = open_files([photos / "jay"], "jay")
-        assert items.items[0].name.startswith(str(photos))
+        monkeypatch.chdir(photos.parent)
+        items = open_files(["photos/jay"], "jay")
+        assert items.items[0].name == "photos/jay/0.png"
         made.enroll(items, choice="all")
         made.gallery.calibrate(0.2, basis="cohort")
+    save_anew(photos)  # else the hash of the file would lead to it, too
     monkeypatch.setattr(SourceFolder, "_by_region", {})
     report = move(place, artifact(2, {"name": "tiles"}), photos / "jay", allow_missing=True)
     assert (report.num_from_sources, report.lost_of("exemplar")) == (4, ())
@@ -185,11 +195,9 @@ def test_a_detector_that_has_changed_since_does_not_matter(
 
 
 def test_a_file_that_was_saved_anew_is_found_by_its_pixels(
-    gallery: Path, artifact: MakeArtifact, photos: Path, monkeypatch: pytest.MonkeyPatch
+    gallery: Path, artifact: MakeArtifact, photos: Path
 ) -> None:
-    for path in photos.rglob("*.png"):
-        with Image.open(path) as picture:
-            picture.save(path, compress_level=0)
+    save_anew(photos)
     report = move(gallery, artifact(2, {"name": "tiles"}), photos)
     assert (report.num_from_sources, report.num_strangers, report.lost) == (8, 6, ())
 
@@ -275,6 +283,30 @@ def test_boxes_of_a_table_are_found_by_their_place(
     with Recognizer.open(place, detector="boxes") as opened:
         item = Item(photos / "jay" / "0.png", "", "again", box=(32, 0, 48, 16))
         assert opened.identify([item])[0].distance == pytest.approx(0, abs=1e-6)
+
+
+def test_what_is_found_only_where_it_was_asked_about_is_asked_about_again(photos: Path) -> None:
+    item = Item(photos / "jay" / "0.png", "jay", "jay/0.png", box=(32, 0, 48, 16))
+    ((sighting,),) = sight(open_detector("boxes"), [item])
+    assert sighting.crop is not None
+    folder = SourceFolder(photos, open_detector("boxes"))
+    content, region = sighting.crop.content_hash(), {"box": [32, 0, 48, 16], "score": 1.0}
+    assert folder.find("jay/0.png", content) is None
+    found = folder.find("jay/0.png", content, region)
+    assert isinstance(found, Item)
+    assert (found.source, found.box) == (item.source, item.box)
+
+
+def test_kept_crops_are_what_was_cut_out_or_what_to_look_at(artifact: MakeArtifact) -> None:
+    encoder, finder = open_encoder(artifact(1, None)), tiles.Tiles(border=4)
+    tile = tiles.tile_of(0, 0)
+    crop, inner = (crop_of(Item(pixels, "", "")) for pixels in (tile, tile[4:12, 4:12]))
+    whole, inside = embed_contents(encoder, [crop, inner])
+    (cut,) = embed_contents(encoder, [crop], detector=finder)
+    (looked,) = embed_contents(encoder, [crop], detector=finder, is_cut=False)
+    np.testing.assert_allclose(np.asarray(cut), np.asarray(whole))
+    np.testing.assert_allclose(np.asarray(looked), np.asarray(inside))
+    assert not np.allclose(np.asarray(cut), np.asarray(looked))
 
 
 def test_metadata_that_look_like_a_place_are_no_error(photos: Path) -> None:
