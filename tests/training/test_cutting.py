@@ -327,6 +327,20 @@ def test_what_pictures_are_like_is_asked_before_cutting(
     assert all(item.stated_hash for item in plan.split.training.items)
 
 
+@pytest.mark.parametrize(("detector", "fraction"), [("spots", 1.0), ("whole_image", 0.95)])
+def test_what_was_cut_out_is_seen_whole(
+    pictures: Items, tiny_run: Callable[..., Run], detector: str, fraction: float
+) -> None:
+    options = "encoder.options={backbone='test_resnet', pretrained=false, size_pixels=32}"
+    run = tiny_run("encoder.name=timm", options, f"detector.name={detector}")
+    readable = pictures.where(lambda item: item.split is None)
+    plan = make_plan(run, readable)
+    assert plan.encoder.preprocess.crop_fraction == fraction
+    assert plan.run.augment.name == "photo"
+    if detector == "spots":
+        assert plan.detector.settings["size_pixels"] == 32
+
+
 def test_progress_reaches_the_end(pictures: Items, spot_run: Callable[..., Run]) -> None:
     seen: list[tuple[int, int]] = []
     run, detector = make_detector(spot_run(), 16)

@@ -95,8 +95,11 @@ def make_plan(
         # Crops are as large as the encoder takes them, so it comes first where they are to be cut.
         split = None if looks else _split(run, items)
         facts = look_at(items.where(takes_part) if split is None else split.training)
+        is_given = encoder is not None
         run, encoder = _build_encoder(run, encoder, facts)
         run, detector = _build_detector(run, encoder)
+        if not (is_given or detector.is_whole):  # what was cut out is not to be cut again
+            encoder.preprocess = replace(encoder.preprocess, crop_fraction=1.0)
         if split is None:
             split = _split(run, cut(run, detector, items))
             # What the pictures are like does not change by cutting; how many there are does.
