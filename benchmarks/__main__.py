@@ -17,6 +17,8 @@ QUESTIONS = (
     "identify",
     "whole_gallery",
     "enroll",
+    "identify_faces",
+    "faces",
 )
 
 
