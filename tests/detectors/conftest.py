@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
+import cv2
 import pytest
 
 from ilk.detectors.faces import Faces
@@ -16,8 +17,8 @@ def faces() -> Faces:
 
 
 @pytest.fixture(scope="session")
-def sface_file(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The network that aligns in OpenCV's way."""
-    path: Path = tmp_path_factory.mktemp("sface") / "sface.onnx"
+def sface(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """OpenCV's own recognizer, which aligns in its way."""
+    path = tmp_path_factory.mktemp("sface") / "sface.onnx"
     path.write_bytes(model_file("sface", may_download=False).content)
-    return str(path)
+    return cv2.FaceRecognizerSF.create(str(path), "")

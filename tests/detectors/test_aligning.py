@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -89,15 +91,13 @@ def test_the_crop_does_not_depend_on_how_the_picture_is_turned(
 
 
 @pytest.mark.parametrize("person", range(4))
-def test_crops_are_those_of_opencv(person: int, sface_file: str) -> None:
+def test_crops_are_those_of_opencv(person: int, faces: Faces, sface: Any) -> None:
     """Where nothing has to shrink, to a grey level or two."""
-    recognizer = cv2.FaceRecognizerSF.create(sface_file, "")
     picture = draw_portrait(person, 1, 240)
-    faces = Faces()
     (region,) = faces.detect(picture)
     row = np.zeros((1, 15), np.float32)
     row[0, 4:14] = np.ravel(region.landmarks)
-    theirs = recognizer.alignCrop(np.ascontiguousarray(picture[:, :, ::-1]), row)[:, :, ::-1]
+    theirs = sface.alignCrop(np.ascontiguousarray(picture[:, :, ::-1]), row)[:, :, ::-1]
     gap = np.abs(theirs.astype(int) - faces.crop(picture, region))
     assert gap.mean() < 1
     assert np.percentile(gap, 99) <= 8

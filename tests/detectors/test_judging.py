@@ -73,7 +73,7 @@ def test_size_is_that_of_the_picture(faces: Faces) -> None:
     ("option", "code", "said"),
     [
         ({"min_size_pixels": 200}, "too_small", r"pixels wide, at least 200 are needed"),
-        ({"min_sharpness": 60}, "blurred", r"sharpness 0\.\d+, at least 60 is needed"),
+        ({"min_sharpness": 60}, "blurred", r"sharpness \d\.\d+, at least 60 is needed"),
         ({"max_turned_degrees": 0}, "turned_away", r"about \d+ degrees, at most 0 are accepted"),
         ({"min_brightness": 0.99}, "badly_lit", r"too dark: brightness 0\.\d+, at least 0\.99"),
         ({"max_brightness": 0.01}, "badly_lit", r"too bright: brightness 0\.\d+, at most 0\.01"),
@@ -90,10 +90,8 @@ def test_limits_have_codes_and_reasons_with_numbers(
 
 def test_defaults_refuse_what_shows_too_little(faces: Faces) -> None:
     picture = draw_portrait(6, 0, 600)
-    dark = (picture * 0.08).astype(np.uint8)
-    codes = {region.code for region in faces.detect(_blurred(picture, 22))}
-    assert codes <= {"blurred"}
-    assert {region.code for region in faces.detect(dark)} <= {"badly_lit"}
+    blurred = faces.detect(_blurred(picture, 16))
+    assert [region.code for region in blurred] == ["blurred"]
     assert [region.code for region in faces.detect(draw_portrait(6, 0, 80))] == ["too_small"]
 
 

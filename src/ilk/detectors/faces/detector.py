@@ -50,7 +50,9 @@ class Faces:
         min_score: How sure the network must be that something is a face.
         min_size_pixels: Narrower faces are "too_small". All wider ones are looked for, and most
             of those that are half as wide; the larger, the faster.
-        min_sharpness: Faces with less are "blurred"; see `judging.sharpness_of`.
+        min_sharpness: Faces with less are "blurred". It is the variance of the Laplacian over that
+            of the face, at half the size of a crop. Photographs have 0.1 to 3; at 0.02 an encoder
+            misses every seventh person whom it knows from a sharp picture.
         max_turned_degrees: Faces that look further aside are "turned_away".
         min_brightness: Darker faces are "badly_lit".
         max_brightness: And so are brighter ones.
@@ -79,7 +81,7 @@ class Faces:
         size_pixels: int = 112,
         min_score: float = 0.8,
         min_size_pixels: float = 40,
-        min_sharpness: float = 0.005,
+        min_sharpness: float = 0.03,
         max_turned_degrees: float = 60,
         min_brightness: float = 0.04,
         max_brightness: float = 0.96,

@@ -59,7 +59,7 @@ class Limits:
             reason = f"the face is turned aside by about {turned:.0f} degrees"
             yield "turned_away", f"{reason}, at most {self.max_turned_degrees:g} are accepted"
         if sharpness < self.min_sharpness:
-            reason = f"the face is blurred: sharpness {sharpness:.4f}"
+            reason = f"the face is blurred: sharpness {sharpness:.3f}"
             yield "blurred", f"{reason}, at least {self.min_sharpness:g} is needed"
 
 
@@ -124,5 +124,9 @@ def tilted_degrees_of(landmarks: Sequence[Point] | np.ndarray) -> float:
 
 
 def _middle(crop: np.ndarray) -> np.ndarray:
-    """Return the luminance of the part of a crop where the face is, from brows to chin."""
-    return crop[36:108, 20:92].astype(np.float32) @ _LUMINANCE
+    """Return the luminance from brows to chin, at half the crop's size: (36, 36).
+
+    So small, what counts as detail is what encoders live on, and not grain or rounding.
+    """
+    luminance = crop[36:108, 20:92].astype(np.float32) @ _LUMINANCE
+    return luminance.reshape(36, 2, 36, 2).mean((1, 3))

@@ -37,7 +37,7 @@ _CLOSE_PIXELS = 256
 """The longer side of a face when it is looked at closely, and the side of that picture."""
 _FIRST_SCORE = 0.5
 """Finds from this score on are looked at closely."""
-_SURE_SCORE = 0.92
+_SURE_SCORE = 0.91
 """No face that is seen the wrong way up has this score, and most others have."""
 _CONFIRMS = 0.3
 """What the closer look finds must overlap the find by this share."""
