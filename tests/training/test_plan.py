@@ -124,6 +124,14 @@ def test_drawings_photographs_and_arrays_are_told_apart(shape: tuple[int, ...], 
     assert look_at(Items.from_arrays(pictures, "aabbcc")).kind == kind
 
 
+def test_what_a_detector_cut_out_stays_about_where_it_is() -> None:
+    assert _resolved("detector.name=faces").augment.options == {"min_area": 0.8}
+    assert _resolved("detector.name=faces", facts=DRAWINGS).augment.options == {}
+    for own in ("augment.options.min_area=0.5", "augment.name=photo", "detector.name=whole_image"):
+        options = _resolved("detector.name=faces", own).augment.options
+        assert options == ({"min_area": 0.5} if "area" in own else {})
+
+
 def test_a_backbone_by_name_means_timm() -> None:
     run = load_run(overrides=["encoder.options.backbone=resnet18"])
     assert choose_encoder(run, DRAWINGS).encoder.name == "timm"

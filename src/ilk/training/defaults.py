@@ -17,6 +17,7 @@ import numpy as np
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ilk.config import Run
+from ilk.detecting import WHOLE_IMAGE
 from ilk.encoders.trainable import TrainableEncoder
 from ilk.errors import UnreadableItem
 from ilk.items import Items
@@ -30,6 +31,8 @@ Kind = Literal["drawing", "photo", "array"]
 _SMALL_PIXELS = 160
 """Pictures whose median longer side is at most this are small."""
 _NUM_LOOKED_AT = 32
+_AREA_OF_CROPS = 0.8
+"""Smallest part of a detector's crop that augmentation takes, as a share of its area."""
 _SMALL_SET = 20_000
 """Up to this many items, the statistics of a pretrained batch norm are better than one's own."""
 
@@ -112,7 +115,12 @@ def _resolve_augment(run: Run, facts: DataFacts) -> Run:
     name = by_kind[facts.kind] if run.augment.name == "auto" else run.augment.name
     if run.trainer.mode == "head":
         name = "none"
-    return replace(run, augment=replace(run.augment, name=name))
+    options = dict(run.augment.options)
+    is_cut_out = run.detector.name != WHOLE_IMAGE["name"]
+    if run.augment.name == "auto" and name == "photo" and is_cut_out:
+        # What a detector cuts out is where the encoder expects it, and is to stay about there.
+        options = {"min_area": _AREA_OF_CROPS, **options}
+    return replace(run, augment=replace(run.augment, name=name, options=options))
 
 
 def _resolve_loss(run: Run, encoder: EncoderFacts) -> Run:
