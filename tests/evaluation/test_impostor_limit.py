@@ -35,6 +35,21 @@ def test_it_is_the_conformal_limit_of_all_impostor_comparisons(
     assert (distances <= same.value).mean() <= fmr
 
 
+@pytest.mark.parametrize("fmr", [0.001, 0.03, 0.4])
+def test_a_limit_of_many_blocks_is_that_of_all_distances(fmr: float) -> None:
+    rng = np.random.default_rng(2)
+    points, ids = rng.normal(size=(900, 3)), rng.integers(0, 50, 900)
+    points[600:] *= 0.2  # the closest come last
+    first, second = np.triu_indices(900, 1)
+    is_impostor = ids[first] != ids[second]
+    distances = Cosine().paired(points[first[is_impostor]], points[second[is_impostor]])
+    found = limit_from_strangers(points, ids, Cosine(), fmr, "many points")
+    assert found.value == pytest.approx(limit_for_fpir(distances, fmr), abs=1e-12)
+    near = Euclidean().paired(points[first[is_impostor]], points[second[is_impostor]])
+    found = limit_from_strangers(points, ids, Euclidean(), fmr, "many points")
+    assert found.value == pytest.approx(limit_for_fpir(near, fmr), abs=1e-12)
+
+
 def test_too_few_comparisons_are_refused_with_how_many_it_takes() -> None:
     points, ids = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40)
     with pytest.raises(NotEnoughTrials, match="at least 999 impostor comparisons, got 780"):

@@ -128,6 +128,10 @@ def test_failures_are_errors_of_either_kind_and_counted_by_their_code() -> None:
     before, after = figures(clean.found), figures(run.found)
     assert after["pairs_accuracy"].value <= before["pairs_accuracy"].value - 4 / 120 + 1 / 120
     assert after["accuracy_at_fmr_0.05"].num_trials == 120
+    is_right = (run.found.distances <= run.found.limits) == pairs.is_same
+    num_right = int((is_right & ~np.isnan(run.found.distances)).sum())
+    assert after["accuracy_at_fmr_0.05"].value == pytest.approx(num_right / 120)
+    assert is_right.sum() == num_right + 2  # the impostors without a distance are errors, too
     assert after["fmr_at_target_0.05"].num_trials == 58
     assert after["fta"].value == pytest.approx(2 / 120)
     assert after["fta"].note == "no probe: no_column 1, several_columns 1"

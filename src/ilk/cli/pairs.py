@@ -26,6 +26,7 @@ by_option = click.option(
     metavar="COLUMN",
     help="Tell groups apart by this column of the table; may be repeated.",
 )
+"""Adds --by, as `columns`."""
 
 fmr_option = click.option(
     "--fmr",
@@ -34,6 +35,7 @@ fmr_option = click.option(
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Of pairs: the share of impostors that the threshold may accept.",
 )
+"""Adds --fmr."""
 
 
 def pairs_file(source: str, pairs: Path | None) -> Path:

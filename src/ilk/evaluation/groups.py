@@ -27,6 +27,7 @@ from ilk.evaluation.shares import FEW_CLASSES, Share, difference_interval, diffe
 __all__ = ["GroupRate", "GroupTable", "Trials", "Verdict", "group_table"]
 
 Verdict = Literal["higher", "lower", "no sign", "too few"]
+"""What can be said of a rate beside that of all other groups."""
 
 _ALPHA = 0.05
 _MOST_GROUPS = 100
