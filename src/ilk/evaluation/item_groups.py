@@ -54,8 +54,9 @@ def item_tables(
             for name, values in rates
             for kept in [np.flatnonzero(~np.isnan(values))]
         ]
-        failures = Trials("fta", lost, own, pictures.class_ids)
-        tables.append(group_table(column, [*trials, failures]))
+        if acquired.failures:  # else it would be tests that cannot find anything
+            trials.append(Trials("fta", lost, own, pictures.class_ids))
+        tables.append(group_table(column, trials))
     return tuple(tables)
 
 
