@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ilk.datasets import open_source
 from ilk.datasets.people import look_of, person_of
 from ilk.datasets.portraits import draw_portrait, draw_scene, portraits
 from ilk.detectors.faces import Faces
 from ilk.errors import DataError, InvalidInput
 from ilk.model_files import model_file
+from ilk.plugins import load
 
 
 def test_parts_share_no_person() -> None:
@@ -28,8 +28,7 @@ def test_parts_share_no_person() -> None:
 
 
 def test_it_is_a_data_set_by_name() -> None:
-    items = open_source("portraits:test")
-    assert set(items.class_sizes.values()) == {8}
+    assert load("datasets", "portraits") is portraits
 
 
 def test_both_parts_at_once() -> None:

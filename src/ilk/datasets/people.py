@@ -11,6 +11,7 @@ import numpy as np
 __all__ = ["Colour", "Look", "Person", "colour_of", "look_of", "person_of"]
 
 Colour = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
 
 _SKINS = ((246, 214, 190), (232, 186, 152), (208, 158, 120), (170, 118, 84), (128, 84, 60))
 _HAIRS = ((24, 20, 18), (58, 38, 26), (112, 72, 40), (190, 150, 90), (150, 60, 30), (150, 148, 146))
