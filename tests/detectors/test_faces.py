@@ -137,17 +137,20 @@ def test_no_face(faces: Faces) -> None:
     assert faces.detect(np.full((1, 3000, 3), 255, np.uint8)) == ()
 
 
-def test_a_wide_panorama_is_searched_in_pieces(faces: Faces) -> None:
+@pytest.mark.parametrize("is_tall", [False, True])
+def test_a_panorama_is_searched_in_pieces(faces: Faces, is_tall: bool) -> None:
     """A face on the seam of two pieces is one face."""
-    picture = np.full((400, 9000, 3), 90, np.uint8)
-    scale = 20 / 40
-    places = [10, 1280, 2300 - 160, 2560 - 160, 4400, 8600]
-    for number, x in enumerate(places):
-        picture[40:360, x : x + 320] = draw_portrait(20 + number, 0)
+    length = 6000
+    picture = np.full((length, 400, 3) if is_tall else (400, length, 3), 90, np.uint8)
+    places = [10, 1280, 2300 - 160, 2560 - 160, 4400, 5600]
+    for number, start in enumerate(places):
+        y, x = (start, 40) if is_tall else (40, start)
+        picture[y : y + 320, x : x + 320] = draw_portrait(20 + number, 0)
     regions = faces.detect(picture)
-    assert scale * picture.shape[1] > 3 * 1280
-    assert len(regions) == len(places)
-    assert [region.box[0] > x for region, x in zip(regions, places, strict=True)] == [True] * 6
+    starts = [region.box[1 if is_tall else 0] for region in regions]
+    assert len(starts) == len(places)
+    assert all(place < start < place + 320 for start, place in zip(starts, places, strict=True))
+    assert length / 2 > 2 * 1280  # pieces at the scale that faces of 40 pixels need
 
 
 def test_reading_order(faces: Faces) -> None:
