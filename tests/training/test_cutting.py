@@ -291,6 +291,9 @@ def test_what_could_not_be_read_may_be_repaired(
     items = Items((Item(path, "c0", "late.png"),))
     run = spot_run("data.on_unreadable=skip")
     assert [p.name for p in cut(run, items).problems] == ["late.png"]
+    path.write_bytes(b"of a format that a newer Pillow may read")
+    assert [p.name for p in cut(run, items).problems] == ["late.png"]
+    assert not list((tmp_path / "cache").rglob("*.json"))
     Image.fromarray(picture(1)).save(path)
     assert len(cut(run, items)) == 1
     Image.fromarray(picture(1, 0)).save(path)  # other content is another picture
