@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from ilk.datasets.portraits import draw_portrait, draw_scene
 from ilk.detecting import open_detector
@@ -179,6 +179,21 @@ def test_with_a_box_only_its_face_is_found(faces: Faces) -> None:
     assert _common(_only(faces.detect(picture, box=whole_person)), boxes[5]) > 0.5
     assert faces.detect(picture, box=(0, 0, 8, 8)) == ()
     assert faces.detect(picture, box=(9000, 9000, 9100, 9100)) == ()
+
+
+def test_a_face_that_is_mostly_outside_the_box_is_not_meant(faces: Faces) -> None:
+    picture = draw_portrait(4, 0)
+    x1, y1, x2, y2 = _only(faces.detect(picture)).box
+    assert faces.detect(picture, box=(x1, y1, x1 + 0.7 * (x2 - x1), y2)) != ()
+    assert faces.detect(picture, box=(x1, y1, x1 + 0.3 * (x2 - x1), y2)) == ()
+
+
+def test_a_face_on_its_side_must_be_surer(faces: Faces) -> None:
+    sharp = Image.fromarray(draw_portrait(6, 0, 600))
+    blurred = np.asarray(sharp.filter(ImageFilter.GaussianBlur(14)))
+    assert 0.8 < _only(faces.detect(blurred)).score < 0.9
+    assert faces.detect(np.rot90(blurred)) == ()
+    _only(faces.detect(np.rot90(np.asarray(sharp))))
 
 
 @pytest.mark.parametrize("box", [(5, 5, 5, 9), (9, 0, 3, 4), (0, 0, float("nan"), 4)])
