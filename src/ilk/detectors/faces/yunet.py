@@ -21,8 +21,6 @@ _SAME_FACE = 0.3
 _VOTES = 0.6
 """Finds that overlap the best one by this share have a say in where the face is."""
 _MOST_FINDS = 20_000
-_SMALLEST = 32
-"""Smaller pictures are enlarged at the right and the lower side; the network takes none."""
 
 
 @final
@@ -54,23 +52,19 @@ class YuNet:
             min_score: Finds below it are left out.
         """
         height, width = image.shape[:2]
-        picture = image[:, :, ::-1]
-        if min(height, width) < _SMALLEST:
-            more = max(0, _SMALLEST - height), max(0, _SMALLEST - width)
-            picture = np.pad(picture, ((0, more[0]), (0, more[1]), (0, 0)))
         try:
             network = self._idle.pop()
         except IndexError:  # all are running
             network = self._made()
-        network.setInputSize((picture.shape[1], picture.shape[0]))
+        network.setInputSize((width, height))
         network.setScoreThreshold(min_score)
-        _, found = network.detect(np.ascontiguousarray(picture))
+        _, found = network.detect(np.ascontiguousarray(image[:, :, ::-1]))
         self._idle.append(network)
         if found is None:
             return np.zeros((0, ROW))
         # boxes are exponentials, which pictures that show nothing drive out of all bounds
         is_box = np.isfinite(found).all(1) & (found[:, 2:4] >= 1).all(1)
-        is_box &= (found[:, 2:4] <= 4 * max(picture.shape)).all(1)
+        is_box &= (found[:, 2:4] <= 4 * max(height, width)).all(1)
         rows = found[is_box].astype(np.float64)
         rows[:, 2:4] += rows[:, :2]
         return rows
@@ -81,7 +75,7 @@ class YuNet:
                 "onnx",
                 self._content,
                 np.zeros(0, np.uint8),
-                (_SMALLEST,) * 2,
+                (32, 32),
                 0.5,
                 1.0,
                 _MOST_FINDS,
