@@ -5,9 +5,9 @@
 People are 128 numbers each, as of the ready encoder of faces, drawn at random: 1 exemplar each, and
 5. "Gallery.identify" is one probe: the look for changes in the store, the search, distances in
 float64, p-value and decision. "Recognizer.identify_crops" is one crop of 112 pixels through the
-encoder and the gallery; what of it is "beyond the embedding" is the whole call less the time within
-`OnnxEncoder.embed`. Threads are as the libraries choose them. With `--profile`, the functions in
-which the time of `Gallery.identify` goes.
+encoder and the gallery; what of it is "beyond the embedding" is the whole call less the time from
+the crop to its embedding (`embed_items`). Threads are as the libraries choose them. With
+`--profile`, the functions in which the time of `Gallery.identify` goes.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from ilk import Gallery, Recognizer
-from ilk.encoder import Encoder
-from ilk.encoders.onnx import open_encoder
+from ilk import Recognizer, bound_encoder
+from ilk.embedding import embed_items
 from ilk.ready import ready_artifact
 
 NUM_PEOPLE, MOST_EXTRA_MS = 10_000, 1.0
@@ -36,25 +35,22 @@ NUM_STRANGERS, WARM_UP = 2_000, 64
 
 
 class Timed:
-    """An encoder that notes how long it embedded."""
+    """A function that notes how long its last call took."""
 
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
-        self.embedding_size = encoder.embedding_size
-        self.fingerprint, self.preprocess = encoder.fingerprint, encoder.preprocess
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = call
         self.milliseconds = 0.0
 
-    def embed(self, inputs: Any) -> np.ndarray:
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
         began = time.perf_counter()
-        embeddings = self._encoder.embed(inputs)
+        result = self._call(*arguments, **options)
         self.milliseconds = 1000 * (time.perf_counter() - began)
-        return embeddings
+        return result
 
 
 def fill(folder: Path, artifact: Path, per_person: int) -> tuple[Recognizer, np.ndarray]:
-    """Return a recognizer with a `Timed` encoder, and one further embedding of some people."""
-    gallery = Gallery.create(folder / "gallery", artifact)
-    recognizer = Recognizer(gallery, Timed(open_encoder(artifact)))
+    """Return a recognizer, and one further embedding each of some of its people."""
+    recognizer = Recognizer.create(folder / "gallery", artifact)
     rng = np.random.default_rng(0)
     size = recognizer.encoder.embedding_size
     people = rng.standard_normal((NUM_PEOPLE, size), np.float32)
@@ -83,7 +79,7 @@ def show(name: str, values: list[float]) -> None:
 def measure(recognizer: Recognizer, probes: np.ndarray, turns: int) -> bool:
     """Time one probe and one crop; tell whether both stay below the target."""
     gallery, encoder = recognizer.gallery, recognizer.encoder
-    assert isinstance(encoder, Timed)
+    embedding = bound_encoder.embed_items = Timed(embed_items)
     rng = np.random.default_rng(1)
     side = encoder.preprocess.size_pixels
     crops = rng.integers(0, 256, (turns, side, side, 3), np.uint8)
@@ -100,7 +96,7 @@ def measure(recognizer: Recognizer, probes: np.ndarray, turns: int) -> bool:
         asked = milliseconds(lambda p=probe: gallery.identify(p))
         spent = 1000 * (time.thread_time() - spent)
         whole = milliseconds(lambda c=crops[turn]: recognizer.identify_crops([c]))
-        now = (asked, spent, encoder.milliseconds, whole, whole - encoder.milliseconds)
+        now = (asked, spent, embedding.milliseconds, whole, whole - embedding.milliseconds)
         for values, value in zip(times.values(), now, strict=True) if turn >= 0 else ():
             values.append(value)
     show("Gallery.identify", times["gallery"])

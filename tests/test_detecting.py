@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,19 @@ def test_of_several_regions_none_is_picked_unasked() -> None:
     assert chosen(sightings, "all", noun="column") == sightings
     (largest,) = chosen(sightings, "largest", noun="column")
     assert largest is sightings[1]  # of x % 3 + 1 pixels
+
+
+def test_what_is_too_small_to_be_compared_is_not_meant() -> None:
+    (sightings,) = _sightings(_picture(0, 2, 4))
+    small, other, blurred = (
+        replace(s, crop=None, code=code) if code else s
+        for s, code in zip(sightings, ("too_small", "", "blurred"), strict=True)
+    )
+    assert chosen([small, other], "only", noun="column") == (other,)
+    for several in ([other, blurred], [small, small], [small, other, blurred]):
+        (refused,) = chosen(several, "only", noun="column")
+        assert refused.code == "several_columns"
+    assert "2 columns" in chosen([small, other, blurred], "only", noun="column")[0].reason
 
 
 def test_crops_of_items_and_problems_in_order() -> None:

@@ -110,11 +110,16 @@ def chosen(
     """Return the sightings of one picture that are meant.
 
     With "only" a picture of several regions has one sighting without a crop: which of them is meant
-    is for a person to say.
+    is for a person to say. What is too small to be compared (somebody far behind, a pattern taken
+    for a face) is not meant and does not count, where there is anything larger.
     """
     regions = [s for s in sightings if s.region is not None]
     if choice == "all" or len(regions) < 2:
         return tuple(sightings)
+    if choice == "only":
+        regions = [s for s in regions if s.code != "too_small"] or regions
+        if len(regions) == 1:
+            return (regions[0],)
     if choice == "largest":
         return (max(regions, key=lambda s: s.region.area if s.region is not None else 0.0),)
     reason = (

@@ -107,11 +107,11 @@ class Deciding:
         return p_value(self._state.calibration_distances(), distances)
 
     def _candidates(self, found: ClosestClasses, at: int) -> tuple[Candidate, ...]:
-        rows = zip(found.class_ids[at], found.distances[at], found.rows[at], strict=True)
+        columns = found.class_ids[at], found.distances[at], found.rows[at]
         return tuple(
-            Candidate(self._state.labels[int(c)], float(d), self._behind(int(row), int(c)))
-            for c, d, row in rows
-            if c >= 0
+            Candidate(self._state.labels[class_id], distance, self._behind(row, class_id))
+            for class_id, distance, row in zip(*(c.tolist() for c in columns), strict=True)
+            if class_id >= 0
         )
 
     def _behind(self, row: int, class_id: int) -> tuple[int, ...]:

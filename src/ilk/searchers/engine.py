@@ -56,6 +56,11 @@ def scan_rows(
     """Return the k largest products (Q, k) of each query and their positions, by a plain scan."""
     with _LOCK, one_thread(faiss):
         threshold = faiss.cvar.distance_compute_blas_threshold
+        if len(queries) < threshold:
+            found: tuple[np.ndarray, np.ndarray] = faiss.knn(
+                queries, keys, k, metric=faiss.METRIC_INNER_PRODUCT
+            )
+            return found
         faiss.cvar.distance_compute_blas_threshold = _NEVER_BLAS
         try:
             values, rows = faiss.knn(queries, keys, k, metric=faiss.METRIC_INNER_PRODUCT)
