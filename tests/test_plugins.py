@@ -87,7 +87,7 @@ def test_listing_imports_nothing(install: Install, module: Module) -> None:
 def test_a_typo_is_answered_with_the_nearest_name() -> None:
     with pytest.raises(PluginError, match=r"no plugin named 'contrastve'; did you mean 'contrasti"):
         plugins.load("losses", "contrastve")
-    with pytest.raises(PluginError, match=r"named 'zzzz'; there are contrastive, .*triplet"):
+    with pytest.raises(PluginError, match=r"named 'zzzz'; there are adaface, .*triplet"):
         plugins.load("losses", "zzzz")
 
 

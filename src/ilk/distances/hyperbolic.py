@@ -20,6 +20,10 @@ from ilk.errors import InvalidInput
 __all__ = ["Hyperbolic"]
 
 
+_NEXT_TO_ORIGIN = 1e-100
+"""Products of radii up to which a product of two of them may underflow."""
+
+
 @final
 class Hyperbolic(Distance):
     """The geodesic distance in hyperbolic space of curvature `-curvature`, in [0, 2 max_radius].
@@ -135,15 +139,15 @@ class Hyperbolic(Distance):
         """Return (cosh(s d) - 1) / curvature of points row by row, as a sum that loses no digits.
 
         One part is the difference of the radii, the other the angle between the directions. A
-        point at the origin has no direction: there the difference of the points has the digits,
-        and the gradient.
+        point at the origin has no direction, and one next to it none that squares of it could
+        hold: there the difference of the points has the digits, and the gradient.
         """
         xp = namespace(ps)
         step = ps - rs
         fall = (step * (ps + rs)).sum(-1) / (pt + rt)  # of the times, from the space parts
         at_origin = (squared_norm(step) - fall * fall) / 2
         p, r = safe_root(squared_norm(ps)), safe_root(squared_norm(rs))
-        is_origin = p * r == 0
+        is_origin = p * r <= _NEXT_TO_ORIGIN
         turn = squared_norm(r[:, None] * ps - p[:, None] * rs) / (2 * (p * r + is_origin))
         rise = xp.sinh((xp.asinh(self._scale * p) - xp.asinh(self._scale * r)) / 2)
         return xp.where(is_origin, at_origin, turn + 2 * rise * rise / self.curvature)
