@@ -11,7 +11,7 @@ import itertools
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import numpy as np
 
 from ilk.distances import Cosine, Distance, Euclidean
 from ilk.gallery import Binding, Gallery
+from ilk.gallery.reembedding import Embed
+from ilk.items import Item
 
 D, E, BYTES = 4, 6, 16
 _WEIGHTS = {
@@ -45,8 +47,8 @@ def embed(which: str, contents: Sequence[bytes | Path]) -> list[np.ndarray | str
     return rows
 
 
-def encoder(which: str) -> Callable[[Sequence[bytes | Path]], list[np.ndarray | str]]:
-    return lambda contents: embed(which, contents)
+def encoder(which: str) -> Embed:
+    return lambda contents: embed(which, [c for c in contents if not isinstance(c, Item)])
 
 
 def embeddings(which: str, contents: Sequence[bytes]) -> np.ndarray:

@@ -37,10 +37,9 @@ def print_groups(tables: Iterable[GroupTable]) -> None:
     for table in tables:
         click.echo(f"\nby {table.column}")
         titles = ("rate", "group", "value", "95 % interval", "trials", "classes")
-        titles = (*titles, "less the others", "p", "verdict")
-        print_table(
-            titles, (_group_row(rate) for rate in table.rates), right="value trials classes p"
-        )
+        more = ("less the others", "p", "verdict")
+        rows = (_group_row(rate) for rate in table.rates)
+        print_table((*titles, *more), rows, right="value trials classes p")
         for warning in table.warnings:
             click.secho(f"WARNING: {warning}", fg="yellow")
         if not table.warnings:
