@@ -16,7 +16,7 @@ from ilk.datasets.portraits import draw_portrait, draw_scene
 from ilk.detecting import Sighting, chosen, crops_of, open_detector, sight
 from ilk.detector import Detector, Quality, Region
 from ilk.detectors.faces import Faces
-from ilk.errors import InvalidInput, PluginError
+from ilk.errors import InvalidInput, PluginError, UnreadableItem
 from ilk.images import Box
 from ilk.items import Item, Items, Problem
 
@@ -131,6 +131,19 @@ def test_unreadable_files_stop_nothing(tmp_path: Path) -> None:
     codes = ["unreadable", "", "unreadable", "unreadable", "unreadable"]
     assert [sightings[0].code for sightings in found] == codes
     assert all(s.reason and not s.reason.startswith(s.picture.name) for (s,) in found if s.code)
+
+
+def test_what_cannot_be_cut_out_stops_nothing() -> None:
+    class Torn(Columns):
+        def crop(self, image: np.ndarray, region: Region) -> np.ndarray:
+            if region.box[0] == 4:
+                raise UnreadableItem("picture 0: the region is torn")
+            return super().crop(image, region)
+
+    items = _items(_picture(1, 4), _picture(2))
+    found = [s for sightings in sight(Torn(), items.items) for s in sightings]
+    assert [(s.name, s.code) for s in found] == [("picture 0", "unreadable"), ("picture 1", "")]
+    assert found[0].reason == "the region is torn"
 
 
 def test_a_picture_of_a_hundred_megapixels_is_refused_with_its_size(tmp_path: Path) -> None:

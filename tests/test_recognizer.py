@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +17,12 @@ from ilk.artifact import ArtifactParts, write_artifact
 from ilk.bound_encoder import embed_contents
 from ilk.crops import crop_of, open_crop
 from ilk.datasets import open_source
+from ilk.detector import Region
 from ilk.encoders.onnx import open_encoder
 from ilk.errors import GalleryError, InvalidInput, UnreadableItem, WrongEncoder
 from ilk.gallery import Gallery
 from ilk.gallery.migration import migrate
+from ilk.images import Box
 from ilk.items import Item, Items, Problem
 from ilk.preprocess import Preprocess
 from ilk.recognizer import Recognizer
@@ -104,6 +107,25 @@ def test_what_cannot_be_read_is_answered_in_its_place(
     assert [answer.is_enrolled for answer in enrolled] == [False, True] + [False, False] * (
         len(bad) - 1
     )
+
+
+def test_what_was_cut_out_and_cannot_be_embedded_says_so(recognizer: Recognizer) -> None:
+    class Empty:
+        noun, is_whole = "corner", False
+        settings: dict[str, Any] = {"name": "empty"}  # noqa: RUF012
+
+        def detect(self, image: np.ndarray, *, box: Box | None = None) -> tuple[Region, ...]:
+            return (Region(box=(0, 0, 9, 9)),)
+
+        def crop(self, image: np.ndarray, region: Region) -> np.ndarray:
+            return image[:0]
+
+    opened = Recognizer(recognizer.gallery, recognizer.encoder, detector=Empty())
+    item = Item(np.zeros((9, 9, 3), np.uint8), "", "a.png")
+    (answer,), (verified,) = opened.identify([item]), opened.verify("jay", [item], target_fmr=0.2)
+    assert (answer.code, verified.code) == ("unreadable", "unreadable")
+    assert answer.reason == verified.reason != ""
+    assert answer.region is not None
 
 
 def test_a_set_leaves_out_what_cannot_be_read(

@@ -157,20 +157,22 @@ def crops_of(
 def _look(detector: Detector, item: Item) -> tuple[Sighting, ...]:
     try:
         image = read_image(item.source, name=item.name)
-        regions = detector.detect(image, box=item.box)
+        found = [
+            (region, detector.crop(image, region) if region.is_assessable else None)
+            for region in detector.detect(image, box=item.box)
+        ]
     except UnreadableItem as error:
         reason = str(error).removeprefix(f"{item.name}: ")
         return (Sighting(item, item.name, None, None, "unreadable", reason),)
-    if not regions:
+    if not found:
         where = "where the box says" if item.box is not None else "in the picture"
         why = f"no {detector.noun} was found {where}"
         return (Sighting(item, item.name, None, None, f"no_{detector.noun}", why),)
-    found = []
-    for number, region in enumerate(regions, 1):
-        name = item.name if len(regions) == 1 else f"{item.name} #{number}"
+    sightings = []
+    for number, (region, pixels) in enumerate(found, 1):
+        name = item.name if len(found) == 1 else f"{item.name} #{number}"
         crop = None
-        if region.is_assessable:
-            pixels = detector.crop(image, region)
+        if pixels is not None:
             crop = replace(item, source=pixels, name=name, box=None, stated_hash=None)
-        found.append(Sighting(item, name, region, crop, region.code, region.reason))
-    return tuple(found)
+        sightings.append(Sighting(item, name, region, crop, region.code, region.reason))
+    return tuple(sightings)

@@ -72,7 +72,7 @@ def identify_pictures(
     results = []
     for sightings, pairs in _over_sightings(desk, pictures, choice, ask, refuse, progress):
         answers = tuple(
-            replace(answer, region=sighting.region, code=sighting.code)
+            replace(answer, region=sighting.region, code=sighting.code or answer.code)
             for sighting, (answer, _) in zip(sightings, pairs, strict=True)
         )
         name = sightings[0].picture.name
@@ -139,7 +139,7 @@ def verify_items(
     if desk.detector.is_whole:
         return ask(items)
     return [
-        replace(answer, region=sighting.region, code=sighting.code)
+        replace(answer, region=sighting.region, code=sighting.code or answer.code)
         for sightings, answers in _over_sightings(desk, items, choice, ask, refuse)
         for sighting, answer in zip(sightings, answers, strict=True)
     ]
