@@ -247,6 +247,21 @@ def test_a_camera_that_hangs_can_be_stopped(plug: Callable[[Camera], None]) -> N
         goes_on.set()
 
 
+def test_a_driver_that_fails_ends_with_a_problem(plug: Callable[[Camera], None]) -> None:
+    class Failing(Camera):
+        def read(self) -> tuple[bool, np.ndarray | None]:
+            if self.count == 1:
+                raise RuntimeError("bus error")
+            return super().read()
+
+    camera = Failing(5)
+    plug(camera)
+    with open_frames("camera:0") as frames:
+        assert list(frames)[-1].number == 3
+        assert frames.problems == ("camera:0: the camera broke off: bus error",)
+    assert camera.is_released
+
+
 def test_stopping_ends_any_source(tmp_path: Path) -> None:
     for source in (write_pictures(tmp_path / "frames"), write_video(tmp_path / "a.avi")):
         with open_frames(source) as frames:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -336,6 +337,13 @@ def test_a_log_goes_on_after_a_line_that_was_cut_off(tmp_path: Path) -> None:
         '{"label": "Zoë"}',
         '{"track": 3}',
     ]
+
+
+def test_a_source_whose_name_is_no_text_can_be_logged(tmp_path: Path) -> None:
+    name = os.fsdecode(b"door\xff.mp4 \xe2\x82\xac")
+    with EventLog(tmp_path / "log.jsonl") as log:
+        log.write({"source": name})
+    assert json.loads((tmp_path / "log.jsonl").read_text("utf-8")) == {"source": name}
 
 
 def test_times_are_told_as_people_read_them() -> None:

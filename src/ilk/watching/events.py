@@ -122,7 +122,9 @@ class EventLog:
         Raises:
             OSError: It cannot be written.
         """
-        self._file.write(json.dumps(event, allow_nan=False, ensure_ascii=False).encode() + b"\n")
+        line = json.dumps(event, allow_nan=False, ensure_ascii=False)
+        # half of a surrogate pair, from a file name that is no UTF-8, becomes JSON's escape of it
+        self._file.write(line.encode(errors="backslashreplace") + b"\n")
         self._file.flush()
         if self._file.seekable():
             os.fsync(self._file.fileno())

@@ -90,6 +90,16 @@ class Live:
                     return frame
 
     def _read(self) -> None:
+        try:
+            self._read_on()
+        except Exception as error:  # OpenCV and its drivers raise many kinds
+            self._problems.append(f"{self.name}: the camera broke off: {error}")
+        finally:  # else whoever waits would wait for ever
+            with self._news:
+                self._is_over = True
+                self._news.notify()
+
+    def _read_on(self) -> None:
         start, number, num_failed = time.monotonic(), 0, 0
         while not self._is_over:
             is_read, pixels = self._capture.read()
@@ -107,6 +117,3 @@ class Live:
                     self._latest = Frame(number, seconds, picture_of(pixels))
                     self._news.notify()
             number += 1
-        with self._news:
-            self._is_over = True
-            self._news.notify()
