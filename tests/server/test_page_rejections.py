@@ -7,6 +7,7 @@ import logging
 import re
 import socket
 import struct
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -294,3 +295,18 @@ def test_too_many_connections_are_let_go(page: Client) -> None:
             page.told("gallery")
             return
         time.sleep(0.05)
+    pytest.fail("connections that were left are still counted")
+
+
+def test_a_thread_that_cannot_be_started_takes_no_place(
+    page: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        for _ in range(80):
+            with socket.create_connection(("127.0.0.1", page.port), timeout=10) as left:
+                assert left.recv(1) == b""
+    page.told("gallery")
