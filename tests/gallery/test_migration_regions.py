@@ -322,6 +322,11 @@ def test_metadata_that_look_like_a_place_are_no_error(photos: Path) -> None:
         assert folder.find("jay/0.png #2", "no such content", region) is None
     assert folder.find("../g", "x") is None
     assert folder.find("a\0b", "x") is None
+    assert folder.find("long" * 100, "x") is None
+    file = Item(photos / "jay" / "0.png", "", "").content_hash()
+    assert isinstance(folder.find("", "x", {"box": [1, 1, 9, 9], "file": file}), Item)
+    for box in ([9, 9, 1, 1], ["nan", 0, 9, 9], [0, 0, "inf", 9]):
+        assert folder.find("", "x", {"box": box, "file": file}) is None
     with pytest.raises(InvalidInput, match="expected the folder of the sources"):
         SourceFolder(photos / "nowhere")
 

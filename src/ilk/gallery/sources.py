@@ -9,6 +9,7 @@ of the same picture again.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ class _Place:
             told = region or {}
             x1, y1, x2, y2 = map(float, told["asked"] if "asked" in told else told["box"])
         except (KeyError, TypeError, ValueError):  # metadata are anybody's
+            return None
+        if not (all(map(math.isfinite, (x1, y1, x2, y2))) and x1 < x2 and y1 < y2):
             return None
         return _Place((x1, y1, x2, y2), str(told.get("file", "")))
 
@@ -107,7 +110,7 @@ class SourceFolder:
             parts = Path(called).parts
             for first in range(len(parts)):
                 path = self._folder.joinpath(*parts[first:]).resolve()
-                if path.is_relative_to(self._folder) and path.is_file():
+                if path.is_relative_to(self._folder) and _is_file(path):
                     yield path
                     break
 
@@ -145,6 +148,13 @@ def _found_in(sightings: tuple[Sighting, ...]) -> Iterator[tuple[str, Box]]:
     for sighting in sightings:
         if sighting.crop is not None and sighting.region is not None:
             yield sighting.crop.content_hash(), sighting.region.box
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for the disk
+        return False
 
 
 def _hash_of(path: Path) -> str:
