@@ -219,6 +219,17 @@ def test_each_fold_is_judged_by_the_others() -> None:
     assert expected[9] < 0.7
 
 
+@pytest.mark.parametrize(("num_folds", "t"), [(2, 12.706), (10, 2.262), (20, 2.093)])
+def test_the_interval_over_folds_is_student_s(num_folds: int, t: float) -> None:
+    rng = np.random.default_rng(5)
+    is_same, fold = np.arange(400) % 2 == 0, np.arange(400) * num_folds // 400
+    figure = fold_accuracy(rng.normal(0, 1, 400) + ~is_same, is_same, fold)
+    error = float(figure.note.split("standard error ")[1])
+    assert figure.value is not None
+    assert figure.low is not None
+    assert figure.value - figure.low == pytest.approx(t * error, abs=t * 1e-4)
+
+
 def test_missing_items_are_errors_even_where_different_is_right() -> None:
     is_same, fold = np.arange(40) % 2 == 0, np.arange(40) // 4
     distances = np.where(is_same, 0.1, 0.9)

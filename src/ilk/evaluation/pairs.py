@@ -16,14 +16,14 @@ from typing import final
 
 import numpy as np
 
+from ilk.calibration.beta import t_quantile
 from ilk.errors import InvalidInput
 from ilk.evaluation.figures import Figure
 from ilk.thresholds import within
 
 __all__ = ["Pairs", "fold_accuracy", "fold_limits"]
 
-_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-"""The 97.5 % point of Student's t with 1 to 9 degrees of freedom."""
+_LEVEL = 0.95
 
 
 @final
@@ -127,7 +127,7 @@ def fold_accuracy(distances: np.ndarray, is_same: np.ndarray, fold: np.ndarray) 
     is_right = (within(distances, limits) == is_same) & ~np.isnan(distances)
     accuracies = np.array([is_right[fold == this].mean() for this in folds])
     mean, error = float(accuracies.mean()), float(accuracies.std(ddof=1) / len(folds) ** 0.5)
-    reach = error * (_STUDENT[len(folds) - 2] if len(folds) <= 10 else 1.96)
+    reach = error * t_quantile(_LEVEL, len(folds) - 1)
     num_missing = int(np.isnan(distances).sum())
     note = f"{len(folds)} folds, standard error {error:.4f}"
     if num_missing:
