@@ -14,9 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import secrets
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -27,6 +25,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ilk.cache_folder import cache_folder
 from ilk.items import Item
+from ilk.whole_file import whole_file
 
 __all__ = ["CropCache", "KeptCrop", "Refusal"]
 
@@ -131,13 +130,10 @@ def _read_refusal(path: Path) -> Refusal | None:
 
 def _write(path: Path, content: bytes) -> bool:
     """Write a file whole or not at all; return whether."""
-    partial = path.with_name(f".{secrets.token_hex(8)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
+        with whole_file(path) as partial:
+            partial.write_bytes(content)
     except OSError:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         return False
     return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from ilk.cli.pairs import by_option, evaluate_pairs, fmr_option, pairs_file
 from ilk.cli.progress import progress_bar
 from ilk.cli.sources import choice_option, detector_option, on_unreadable_option, source_argument
 from ilk.cli.unseen import embed_unseen, overlap_warning
+from ilk.whole_file import whole_file
 
 if TYPE_CHECKING:
     from ilk.artifact import Artifact
@@ -160,7 +160,8 @@ def evaluate(
         )
         found = _measured(loaded, acquired, settings, columns, pairs)
     if save is not None:
-        write_json(save, found.to_json())
+        with whole_file(save) as partial:
+            partial.write_text(json.dumps(found.to_json(), allow_nan=False), encoding="utf-8")
     if report is not None:
         _write_report(report, found, loaded, acquired.embedded, source)
     if as_json:
@@ -215,13 +216,6 @@ def evaluate_embedded(
         return measure(
             artifact, embedded, settings, lambda done, of: progress("Measuring", done, of)
         )
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
-    part.replace(path)
 
 
 def _write_report(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from ilk.cli.pairs import by_option, fmr_option
 from ilk.cli.progress import progress_bar
 from ilk.cli.sources import choice_option, detector_option
 from ilk.cli.unseen import detector_of, refuse_overlap
+from ilk.whole_file import whole_file
 
 if TYPE_CHECKING:
     from ilk.detecting import Choice
@@ -198,14 +198,14 @@ def _save(path: Path, run: PairsRun) -> None:
     items = run.acquired.pictures.items
     columns = list(pairs.metadata)
     head = ["first", "second", "same", "fold", "distance", "threshold", "accepted", "right", "code"]
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with part.open("w", newline="", encoding="utf-8") as out:
+    all_accepted = found.is_accepted
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         writer.writerow([*head, *columns])
         for i in range(len(pairs)):
             distance, limit = float(found.distances[i]), float(found.limits[i])
             is_there = not np.isnan(distance)
-            is_same, is_accepted = bool(pairs.is_same[i]), bool(found.is_accepted[i])
+            is_same, is_accepted = bool(pairs.is_same[i]), bool(all_accepted[i])
             ends = (int(run.first[i]), int(run.second[i]))
             codes = ["missing" if at < 0 else reasons.get(id(items[at]), "") for at in ends]
             writer.writerow(
@@ -222,4 +222,3 @@ def _save(path: Path, run: PairsRun) -> None:
                     *(pairs.metadata[column][i] for column in columns),
                 ]
             )
-    part.replace(path)

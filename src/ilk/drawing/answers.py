@@ -8,7 +8,6 @@ Shapes: H and W height and width of the picture in pixels.
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from ilk.errors import InvalidInput
 from ilk.images import Box
 from ilk.lettering import told, wrapped
 from ilk.results import Decision, Identification, PictureAnswer
+from ilk.whole_file import whole_file
 from ilk.words import told_picture_promise, told_promise
 
 __all__ = ["draw_answers", "write_drawing"]
@@ -101,12 +101,8 @@ def write_drawing(drawing: Image.Image, path: Path) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
+    with whole_file(path) as partial:
         drawing.save(partial, "PNG", compress_level=4)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _box_of(answer: Identification, image: np.ndarray) -> Box | None:

@@ -7,7 +7,6 @@ Parquet, an (N, D) array in .npz, columns e0, e1, ... in CSV.
 from __future__ import annotations
 
 import csv
-import secrets
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from ilk.embedding.embed import Embedded
 from ilk.errors import InvalidInput, MissingExtra
+from ilk.whole_file import whole_file
 
 __all__ = ["TABLE_SUFFIXES", "check_table_path", "write_table"]
 
@@ -58,13 +58,9 @@ def write_table(path: Path, embedded: Embedded, facts: Mapping[str, str]) -> Non
         MissingExtra: See `check_table_path`.
     """
     check_table_path(path)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     write = {".parquet": _write_parquet, ".npz": _write_npz, ".csv": _write_csv}
-    try:
+    with whole_file(path) as partial:
         write[path.suffix.lower()](partial, embedded, facts)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _write_parquet(path: Path, embedded: Embedded, facts: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from ilk.errors import InvalidInput
 from ilk.evaluation.sheet_cell import CELL_HEIGHT, CELL_WIDTH, INK, SOFT, Fonts, Verdict, draw_cell
 from ilk.thresholds import within
+from ilk.whole_file import whole_file
 
 __all__ = ["Decision", "draw_contact_sheet", "write_contact_sheet"]
 
@@ -81,9 +82,8 @@ def write_contact_sheet(
     sheet = draw_contact_sheet(decisions, title=title, subtitle=subtitle, num_columns=num_columns)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".part")
-    sheet.save(partial, "PNG", optimize=True)
-    os.replace(partial, target)
+    with whole_file(target) as partial:
+        sheet.save(partial, "PNG", optimize=True)
 
 
 def draw_contact_sheet(

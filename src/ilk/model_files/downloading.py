@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -16,6 +15,7 @@ from urllib.request import Request, urlopen
 
 from ilk.errors import WrongWeights
 from ilk.model_files.known import KnownFile
+from ilk.whole_file import whole_file
 
 __all__ = ["Progress", "download", "write_whole"]
 
@@ -94,12 +94,7 @@ def write_whole(path: Path, content: bytes) -> None:
         OSError: The disk refuses; what was there before stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        with partial.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, partial.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -32,6 +32,7 @@ from ilk.evaluation.report.sections import (
 )
 from ilk.evaluation.report.wording import shortened
 from ilk.items import Items
+from ilk.whole_file import whole_file
 
 __all__ = ["SupportsJson", "render_report", "write_report"]
 
@@ -77,9 +78,8 @@ def write_report(
     )
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".part")
-    partial.write_text(page, encoding="utf-8", newline="\n")
-    os.replace(partial, target)
+    with whole_file(target) as partial:
+        partial.write_text(page, encoding="utf-8", newline="\n")
 
 
 def render_report(
