@@ -12,7 +12,7 @@ from typing import TypeVar, final
 import numpy as np
 
 from ilk.detecting import Sighting, chosen, sight
-from ilk.detector import Detector
+from ilk.detector import Detector, overlap
 from ilk.embedding import Embedded, EmbeddingCache, embed_items
 from ilk.encoder import Encoder
 from ilk.encoders.onnx import open_encoder
@@ -162,15 +162,7 @@ def _cut(detector: Detector, items: Sequence[Item]) -> Iterator[Sighting]:
 
 
 def _overlap(box: Box, sighting: Sighting) -> float:
-    """Return the share of a box and a region together that is in both."""
-    if sighting.region is None:
-        return 0.0
-    ends = list(zip(box, sighting.region.box, strict=True))
-    sides = [min(ends[at + 2]) - max(ends[at]) for at in (0, 1)]
-    shared = max(0.0, sides[0]) * max(0.0, sides[1])
-    own = max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
-    union = own + sighting.region.area - shared
-    return shared / union if union > 0 else 0.0
+    return overlap(box, sighting.region.box) if sighting.region is not None else 0.0
 
 
 def _rows(embedded: Embedded) -> Iterable[tuple[Item, np.ndarray]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ilk.images import Box
 
-__all__ = ["Detector", "Point", "Quality", "Region"]
+__all__ = ["Detector", "Point", "Quality", "Region", "area_of", "overlap"]
 
 Point = tuple[float, float]
 """x and y in pixels of the picture as it is seen; the middle of the first pixel is 0, 0."""
@@ -63,8 +63,25 @@ class Region:
     @property
     def area(self) -> float:
         """Of the box, in pixels."""
-        x1, y1, x2, y2 = self.box
-        return max(0.0, x2 - x1) * max(0.0, y2 - y1)
+        return area_of(self.box)
+
+
+def overlap(first: Box, second: Box) -> float:
+    """Return the area that two boxes share, as a share of what they cover; 0 for empty ones.
+
+    Example:
+        >>> overlap((0, 0, 2, 1), (1, 0, 3, 1))
+        0.3333333333333333
+    """
+    (a1, b1, a2, b2), (c1, d1, c2, d2) = first, second
+    shared = area_of((max(a1, c1), max(b1, d1), min(a2, c2), min(b2, d2)))
+    covered = area_of(first) + area_of(second) - shared
+    return shared / covered if covered > 0 else 0.0
+
+
+def area_of(box: Box) -> float:
+    """Return the area of a box, 0 for an empty one."""
+    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
 
 
 @runtime_checkable

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ilk.detector import overlap
 from ilk.images import Box
-from ilk.watching.tracker import Step, Track, advance, overlap
+from ilk.watching.tracker import Step, Track, advance
 
 boxes = st.tuples(st.floats(0, 500), st.floats(0, 300), st.floats(1, 120), st.floats(1, 120)).map(
     lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3])

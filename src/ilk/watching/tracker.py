@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
+from ilk.detector import area_of, overlap
 from ilk.images import Box
 
-__all__ = ["Step", "Track", "advance", "overlap"]
+__all__ = ["Step", "Track", "advance"]
 
 _LEAST_OVERLAP = 0.3
 """Of a box with where it was expected, to be the same for sure."""
@@ -149,24 +150,9 @@ def advance(
     return Step(tuple(goes_on[i] for i in sorted(goes_on)), tuple(ids), ended)
 
 
-def overlap(first: Box, second: Box) -> float:
-    """Return the area that two boxes share, as a share of what they cover; 0 for empty ones.
-
-    Example:
-        >>> overlap((0, 0, 2, 1), (1, 0, 3, 1))
-        0.3333333333333333
-    """
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / (_area(first) + _area(second) - shared)
-
-
 def _nearness(first: Box, second: Box) -> float:
     """Return the overlap of twice the boxes, 0 if one has become too large for the other."""
-    small, large = sorted((_area(first), _area(second)))
+    small, large = sorted((area_of(first), area_of(second)))
     if large > _MOST_GROWTH * small:
         return 0.0
     return overlap(_doubled(first), _doubled(second))
@@ -175,10 +161,6 @@ def _nearness(first: Box, second: Box) -> float:
 def _doubled(box: Box) -> Box:
     dx, dy = (box[2] - box[0]) / 2, (box[3] - box[1]) / 2
     return box[0] - dx, box[1] - dy, box[2] + dx, box[3] + dy
-
-
-def _area(box: Box) -> float:
-    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
 
 
 def _middle(box: Box) -> tuple[float, float]:
