@@ -95,6 +95,15 @@ class Questions:
             keep_crops=keep_crops,
         )
 
+    def names_behind(self, answers: Iterable[Identification]) -> dict[int, str]:
+        """Return what the exemplars behind the candidates are called, by id: usually their paths.
+
+        Those that were taken out since are named, too.
+        """
+        ids = {i for answer in answers for c in answer.candidates for i in c.exemplars}
+        with self.gallery.access.reading() as reader:
+            return {row.id: row.name for row in reader.exemplars(ids=ids, is_live=None)}
+
     def identify_set(
         self,
         sources: Iterable[Source],

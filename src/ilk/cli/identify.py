@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ilk.detecting import Choice
-    from ilk.gallery import Gallery
     from ilk.items import Items
     from ilk.recognizer import Recognizer
     from ilk.results import Identification, PictureAnswer
@@ -163,7 +162,7 @@ def _tell(
     ]
     pairs += [(answer, None) for answer in others]
     answers = [answer for answer, _ in pairs]
-    names = _names(gallery, answers)
+    names = recognizer.names_behind(answers)
     if as_json:
         threshold = next((a.threshold for a in answers if a.threshold is not None), None)
         listed = documents.pictures(pictures)
@@ -229,13 +228,6 @@ def _only_first(name: str, at: int) -> str:
 def _number(picture: PictureAnswer, at: int) -> str:
     """Return the number of a region, in reading order; nothing for the only one, or for none."""
     return str(at + 1) if len(picture.answers) > 1 else ""
-
-
-def _names(gallery: Gallery, answers: Sequence[Identification]) -> dict[int, str]:
-    """Return what the exemplars behind the candidates are called: usually their paths."""
-    ids = {i for answer in answers for c in answer.candidates for i in c.exemplars}
-    with gallery.access.reading() as reader:
-        return {row.id: row.name for row in reader.exemplars(ids=ids, is_live=None)}
 
 
 def _row(answer: Identification, names: dict[int, str]) -> tuple[str, str, str, str]:

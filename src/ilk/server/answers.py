@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from ilk.gallery.deciding import not_assessable
 from ilk.images import Box, read_image
 from ilk.items import Item, Items
 from ilk.recognizer import Recognizer
-from ilk.results import Identification, PictureAnswer
+from ilk.results import PictureAnswer
 from ilk.server.admission import MAX_BYTES, Refusal
 from ilk.words import told_picture_promise, told_promise, told_threshold
 
@@ -121,7 +121,7 @@ class Answers:
         except NotCalibrated:
             answer = self._only_found(item)
         threshold = next((a.threshold for a in answer.answers if a.threshold is not None), None)
-        names = self._names(answer.answers)
+        names = self._recognizer.names_behind(answer.answers)
         return document(
             "page.identify",
             name=name,
@@ -193,11 +193,6 @@ class Answers:
             for region, name, code, why in sightings
         )
         return PictureAnswer(name=item.name, answers=answers)
-
-    def _names(self, answers: Iterable[Identification]) -> dict[int, str]:
-        ids = {i for answer in answers for c in answer.candidates for i in c.exemplars}
-        with self._recognizer.gallery.access.reading() as reader:
-            return {row.id: row.name for row in reader.exemplars(ids=ids, is_live=None)}
 
     def _promises(self, answer: PictureAnswer) -> list[str]:
         """Return what is promised of each region, and of the picture if it has several."""
