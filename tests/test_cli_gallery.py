@@ -20,6 +20,7 @@ from PIL import Image
 from ilk.artifact import ArtifactParts, write_artifact
 from ilk.cli.main import ilk
 from ilk.cli.main import run as run_command
+from ilk.embedding import EmbeddingCache
 from ilk.gallery import Gallery
 
 
@@ -143,6 +144,20 @@ def test_erase_asks_and_is_final(gallery: Path, birds: Path) -> None:
     file = birds.parent / "rook" / "rook" / "0.png"
     done("enroll", gallery, "--label", "rook", file, "--expires", "2001-01-01")
     assert "erased 1 exemplar" in done("gallery", "erase", gallery, "--expired", "--yes")
+
+
+def test_what_is_erased_leaves_the_cache_too(gallery: Path, birds: Path) -> None:
+    cache = EmbeddingCache()
+    with Gallery.open(gallery) as opened, opened.access.reading() as reader:
+        jays, tits = (
+            {row.content_hash for row in reader.exemplars() if row.name.startswith(label)}
+            for label in ("jay", "tit")
+        )
+    assert cache.contents() > jays | tits
+    done("gallery", "erase", gallery, "jay", "--yes")
+    assert cache.contents() & (jays | tits) == tits
+    done("enroll", gallery, birds)
+    assert not cache.contents() & jays
 
 
 def test_enrolling_tells_what_was_refused(gallery: Path, birds: Path, tmp_path: Path) -> None:

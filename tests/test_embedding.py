@@ -243,6 +243,25 @@ def test_a_cache_that_cannot_be_used_is_not_an_error(tmp_path: Path) -> None:
     )
 
 
+def test_what_is_forgotten_leaves_every_file(tmp_path: Path) -> None:
+    cache, keys = EmbeddingCache(tmp_path), [name * 32 for name in ("ab", "cd", "ef")]
+    rows = np.arange(6, dtype=np.float32).reshape(3, 2) + 0.5
+    cache.put(PRINT, keys, rows)
+    cache.put(PRINT, keys[:1], rows[:1])
+    cache.put("another-encoder", keys[:2], rows[:2])
+    assert cache.contents() == set(keys)
+    assert cache.forget(["00" * 32]) == cache.forget([]) == 0
+    assert cache.forget(keys[:1]) == 3
+    assert cache.contents() == set(keys[1:])
+    assert not any(bytes.fromhex(keys[0]) in file.read_bytes() for file in tmp_path.glob("*/*"))
+    known = cache.get(PRINT, keys, embedding_size=2)
+    assert {key: row.tolist() for key, row in known.items()} == {
+        keys[1]: [2.5, 3.5],
+        keys[2]: [4.5, 5.5],
+    }
+    assert len(list(tmp_path.glob("*/*"))) == 2
+
+
 def test_another_size_is_another_entry(tmp_path: Path) -> None:
     cache = EmbeddingCache(tmp_path)
     cache.put(PRINT, ["ab" * 32], np.ones((1, 2), np.float32))

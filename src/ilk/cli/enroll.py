@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ilk.cli.galleries import actor_option, gallery_argument, json_option, threads_option
+from ilk.cli.galleries import (
+    actor_option,
+    forget_erased,
+    gallery_argument,
+    json_option,
+    threads_option,
+)
 from ilk.cli.progress import progress_bar
 from ilk.cli.sources import choice_option, detector_option
 
@@ -120,6 +126,8 @@ def enroll(
         gallery, detector=detector, num_threads=num_threads, actor=actor
     ) as recognizer:
         answers = _enroll(recognizer, gallery, items, options)
+        if any(answer.exemplar_id is None and not answer.is_enrolled for answer in answers):
+            forget_erased(recognizer.gallery)  # it was embedded once more to be refused
     _tell(answers, gallery, as_json=as_json)
 
 

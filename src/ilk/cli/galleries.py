@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "actor_option",
     "exemplars_option",
+    "forget_erased",
     "gallery_argument",
     "ids_argument",
     "json_option",
@@ -110,3 +111,14 @@ def tell_change(gallery: Gallery, change_id: int, words: str, *, as_json: bool) 
     else:
         back = command_line("ilk gallery undo", gallery.access.location, change_id)
         click.echo(f"{words} (change {change_id}; `{back}` turns it around)")
+
+
+def forget_erased(gallery: Gallery) -> None:
+    """Delete from the cache the embeddings of what was ever erased from a gallery."""
+    from ilk.embedding import EmbeddingCache
+
+    cache = EmbeddingCache()
+    if contents := cache.contents():
+        with gallery.access.reading() as reader:
+            erased = reader.suppressed(contents)
+        cache.forget(erased)

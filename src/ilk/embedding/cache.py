@@ -1,8 +1,9 @@
 """Embeddings that were computed before, found again by what they were computed from.
 
 The key is the content hash of the item and the fingerprint of the encoder, so an entry can never
-be stale. Each call that computed something adds one file and changes none: readers and writers in
-other processes need no lock. Every row has a checksum; what is damaged is computed again.
+be stale. Each call that computed something adds one file and changes none, and what is to be
+forgotten takes its file along: readers and writers in other processes need no lock. Every row has
+a checksum; what is damaged is computed again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import re
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import final
@@ -59,7 +60,7 @@ class EmbeddingCache:
         folder = self._subfolder(fingerprint)
         for path in sorted(folder.glob(f"*{_SUFFIX}{embedding_size}")) if folder.is_dir() else ():
             rows = _open(path, embedding_size)
-            for i, key in enumerate(_split(rows["content"].tobytes())):
+            for i, key in enumerate(_keys(rows)):
                 if key not in wanted:
                     continue
                 embedding = np.array(rows["embedding"][i])
@@ -87,9 +88,37 @@ class EmbeddingCache:
         with suppress(OSError):
             _write(self._subfolder(fingerprint), rows)
 
+    def contents(self) -> set[str]:
+        """Return the content hashes that there are embeddings of, by any encoder."""
+        return {key.hex() for _, rows in self._files() for key in _keys(rows)}
+
+    def forget(self, hashes: Collection[str]) -> int:
+        """Delete the embeddings of content hashes, by every encoder; return how many there were.
+
+        Raises:
+            OSError: A file cannot be written or deleted.
+        """
+        gone, num_rows = {_key(content) for content in hashes}, 0
+        for path, rows in self._files() if gone else ():
+            is_kept = np.array([key not in gone for key in _keys(rows)], bool)
+            if is_kept.all():
+                continue
+            if is_kept.any():
+                _write(path.parent, rows[is_kept])
+            path.unlink(missing_ok=True)
+            num_rows += int((~is_kept).sum())
+        return num_rows
+
     def clear(self) -> None:
         """Forget everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _files(self) -> Iterator[tuple[Path, np.ndarray]]:
+        """Yield every file that is there now, with its rows."""
+        for path in sorted(self.folder.glob(f"*/*{_SUFFIX}*")):
+            size = path.suffix.removeprefix(_SUFFIX)
+            if size.isdecimal():
+                yield path, _open(path, int(size))
 
     def _subfolder(self, fingerprint: str) -> Path:
         if not _FINGERPRINT.fullmatch(fingerprint):
@@ -110,7 +139,8 @@ def _key(content_hash: str) -> bytes:
     return key
 
 
-def _split(keys: bytes) -> list[bytes]:
+def _keys(rows: np.ndarray) -> list[bytes]:
+    keys = rows["content"].tobytes()
     return [keys[i : i + _NUM_KEY_BYTES] for i in range(0, len(keys), _NUM_KEY_BYTES)]
 
 

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from ilk.cli.galleries import actor_option, exemplars_option, gallery_argument, json_option
+from ilk.cli.galleries import (
+    actor_option,
+    exemplars_option,
+    forget_erased,
+    gallery_argument,
+    json_option,
+)
 
 __all__ = ["erase"]
 
@@ -30,8 +36,9 @@ def erase(
 ) -> None:
     """Delete class LABEL, exemplars, or what has expired, for good and from every file.
 
-    Rows, crops, log contents, search keys and calibration rows go; the same bytes cannot be
-    enrolled again. A receipt remains, which says how much and not whom. This cannot be undone.
+    Rows, crops, log contents, search keys and calibration rows go, and what ilk's cache remembers
+    of them; the same bytes cannot be enrolled again. A receipt remains, which says how much and
+    not whom. This cannot be undone.
     """
     from ilk.cli.documents import print_document, receipt
     from ilk.cli.words import counted
@@ -46,7 +53,10 @@ def erase(
     with Gallery.open(gallery, actor=actor) as opened:
         if not yes:
             click.confirm(f"Erase {what} for good?", abort=True, err=True)
-        erased = opened.erase_expired() if expired else opened.erase(label, exemplars=exemplars)
+        try:
+            erased = opened.erase_expired() if expired else opened.erase(label, exemplars=exemplars)
+        finally:
+            forget_erased(opened)
     if as_json:
         told = receipt(erased) if erased is not None else None
         print_document("gallery.erased", receipt=told)
