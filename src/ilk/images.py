@@ -93,7 +93,7 @@ def read_image(
         >>> read_image(b"<svg/>", name="logo.svg")
         Traceback (most recent call last):
         ...
-        ilk.errors.UnreadableItem: logo.svg: not a JPEG, PNG, WebP, GIF, BMP or TIFF picture
+        ilk.errors.UnreadableItem: logo.svg: not a JPEG, PNG, WebP, GIF, BMP or TIFF: convert it
     """
     return np.array(decode(source, name=name, box=box, max_pixels=max_pixels).convert("RGB"))
 
@@ -150,7 +150,7 @@ def _from_file(file: IO[bytes], max_pixels: int) -> Image.Image:
     if not start:
         raise _Refused("the file is empty")
     if (found := _format(start)) is None:
-        raise _Refused("not a JPEG, PNG, WebP, GIF, BMP or TIFF picture")
+        raise _Refused("not a JPEG, PNG, WebP, GIF, BMP or TIFF: convert it")
     plugin, kind = found
     try:
         return _decoded(file, plugin, kind, max_pixels)
@@ -200,7 +200,7 @@ def _refuse_too_large(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise _Refused(
             f"{width} x {height} is {width * height:,} pixels, more than the limit of "
-            f"{max_pixels:,}: a decompression bomb, or raise max_pixels"
+            f"{max_pixels:,}, which keeps decompression bombs out: make the picture smaller"
         )
     if width < 1 or height < 1:
         raise _Refused(f"the picture has no pixels, its size is {width} x {height}")
