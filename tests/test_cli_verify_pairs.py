@@ -12,10 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from ilk.artifact import ArtifactParts, class_hash, write_artifact
+from ilk.artifact import ArtifactParts, class_hash, short_hash, write_artifact
 from ilk.cli.main import ilk
 from ilk.errors import ClassOverlap, DataError, InvalidInput, NotEnoughTrials
 from ilk.evaluation import Evaluation
+from ilk.items import Item
 
 SIDE, PEOPLE = 4, 40
 
@@ -136,7 +137,34 @@ def test_what_training_saw_is_refused_by_name_and_by_content(
     assert isinstance(refused.exception, ClassOverlap)
     assert "'Person_07'" in str(refused.exception)
     warned = run("verify-pairs", path, folder / "pairs.txt", "--allow-overlap", "--json")
-    assert "WARNING: training saw 1 of these classes" in warned.stderr
+    assert warned.stderr.count("WARNING: training saw 1 of these classes") == 1
+    plain = folder / "plain.txt"
+    plain.write_text(
+        "Person_07/Person_07_0001.png Person_07/Person_07_0002.png 1\n"
+        "Person_08/Person_08_0001.png Person_09/Person_09_0002.png 0\n"
+    )
+    by_label = run("verify-pairs", path, plain, fails=True)
+    assert isinstance(by_label.exception, ClassOverlap)
+    assert "'Person_07'" in str(by_label.exception)
+    picture = Item(folder / "Person_08" / "Person_08_0001.png", "", "")
+    others = replace(parts, item_hashes=(short_hash(picture.content_hash()),))
+    by_content = run("verify-pairs", write_artifact(tmp_path / "c", others), plain, fails=True)
+    assert isinstance(by_content.exception, ClassOverlap)
+    assert "1 of these items" in str(by_content.exception)
+
+
+def test_strangers_whom_training_saw_choose_no_threshold(
+    tmp_path: Path, parts: ArtifactParts, folder: Path
+) -> None:
+    from dataclasses import replace
+
+    seen = replace(parts, training_classes=(class_hash("Person_60"),))
+    path = write_artifact(tmp_path / "seen", seen)
+    asked = ("verify-pairs", path, folder / "pairs.txt", "--fmr", 0.05)
+    assert run(*asked).exit_code == 0, "the pairs do not show that person"
+    refused = run(*asked, "--strangers", folder, fails=True)
+    assert isinstance(refused.exception, ClassOverlap)
+    assert "'Person_60'" in str(refused.exception)
 
 
 def test_a_table_gives_boxes_cameras_and_failures(artifact: Path, folder: Path) -> None:

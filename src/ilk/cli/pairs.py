@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from ilk.detecting import Choice
     from ilk.evaluation import Evaluation, EvaluationSettings
     from ilk.evaluation.acquisition import Acquired
+    from ilk.evaluation.pairs import Pairs
+    from ilk.items import Items
 
-__all__ = ["by_option", "evaluate_pairs", "fmr_option", "pairs_file"]
+__all__ = ["by_option", "evaluate_pairs", "fmr_option", "pairs_file", "refuse_seen_people"]
 
 by_option = click.option(
     "--by",
@@ -48,6 +50,18 @@ def pairs_file(source: str, pairs: Path | None) -> Path:
     return beside
 
 
+def refuse_seen_people(artifact: Artifact, pairs: Pairs, pictures: Items, *, allow: bool) -> None:
+    """Refuse pairs of people whom training saw, or warn of it if it is allowed.
+
+    Raises:
+        ClassOverlap: The pairs name one, or a picture that they show is labelled so.
+    """
+    ends = pairs.positions([item.name for item in pictures.items])
+    shown = {pictures.items[at].label for end in ends for at in end.tolist() if at >= 0}
+    named = {name for both in pairs.people for name in both}
+    refuse_overlap(artifact, shown | named, (), allow=allow)
+
+
 def evaluate_pairs(
     artifact: Artifact,
     source: str,
@@ -70,7 +84,7 @@ def evaluate_pairs(
 
     asked = read_pairs(file)
     items = open_source(source, on_unreadable="skip")
-    refuse_overlap(artifact, items.labels, (), allow=allow)
+    refuse_seen_people(artifact, asked, items, allow=allow)
     with progress_bar() as progress:
         run = measure_pairs(
             artifact,

@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from ilk.cli.artifacts import artifact_argument, load_artifact
-from ilk.cli.pairs import by_option, fmr_option
+from ilk.cli.pairs import by_option, fmr_option, refuse_seen_people
 from ilk.cli.progress import progress_bar
 from ilk.cli.sources import choice_option, detector_option
 from ilk.cli.unseen import detector_of, refuse_overlap
@@ -90,9 +90,11 @@ def verify_pairs(
 
     pairs = read_pairs(file)
     loaded = load_artifact(artifact)
-    names = {name for both in pairs.people for name in both}
-    refuse_overlap(loaded, names, (), allow=allow_overlap)
     pictures = _pictures(file.parent if root is None else root)
+    refuse_seen_people(loaded, pairs, pictures, allow=allow_overlap)
+    others = None if strangers is None else open_source(strangers, on_unreadable="skip")
+    if others is not None:  # whom training saw it tells apart better than others
+        refuse_overlap(loaded, others.labels, (), allow=allow_overlap)
     with progress_bar() as progress:
         run = measure_pairs(
             loaded,
@@ -101,7 +103,7 @@ def verify_pairs(
             detector_of(loaded, detector),
             choice=choice,
             target_fmr=fmr,
-            strangers=None if strangers is None else open_source(strangers, on_unreadable="skip"),
+            strangers=others,
             strangers_detector=detector_of(loaded, strangers_detector or detector),
             by=columns,
             settings=EvaluationSettings(seed=seed),
