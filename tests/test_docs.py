@@ -53,10 +53,15 @@ def parse(words: list[str]) -> None:
         command = found
         if isinstance(command, click.Group):
             context = click.Context(command, info_name=name, parent=context)
-    for parameter in command.params:
-        if isinstance(parameter.type, click.Path):
-            parameter.type.exists = False
-    command.make_context(command.name, words)
+    paths = [p.type for p in command.params if isinstance(p.type, click.Path)]
+    asked = [path.exists for path in paths]
+    try:
+        for path in paths:
+            path.exists = False
+        command.make_context(command.name, words)
+    finally:
+        for path, exists in zip(paths, asked, strict=True):
+            path.exists = exists
 
 
 @pytest.mark.parametrize(("document", "line"), list(command_lines()))
