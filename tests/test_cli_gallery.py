@@ -146,6 +146,13 @@ def test_erase_asks_and_is_final(gallery: Path, birds: Path) -> None:
     assert "erased 1 exemplar" in done("gallery", "erase", gallery, "--expired", "--yes")
 
 
+def test_own_classes_that_stand_in_for_strangers_are_told_apart_from_them(gallery: Path) -> None:
+    assert "real strangers" not in done("gallery", "info", gallery)
+    told = done("gallery", "calibrate", gallery, "--basis", "leave-one-out", "--target-fpir", 0.2)
+    for rows in (told, done("gallery", "info", gallery)):
+        assert "meet all 2 classes, not 1: count on up to 40 %" in rows
+
+
 def test_what_is_erased_leaves_the_cache_too(gallery: Path, birds: Path) -> None:
     cache = EmbeddingCache()
     with Gallery.open(gallery) as opened, opened.access.reading() as reader:
