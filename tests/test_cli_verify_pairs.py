@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,18 @@ def test_strangers_decide_the_threshold_without_the_people_of_the_pairs(
     refused = run(*pairs, fails=True)
     assert isinstance(refused.exception, NotEnoughTrials)
     assert "needs at least 999 impostor comparisons, got 435" in str(refused.exception)
+
+
+def test_people_of_pairs_without_names_are_known_by_the_labels_of_their_pictures(
+    artifact: Path, folder: Path
+) -> None:
+    named = [f"Person_{p:02d}/Person_{p:02d}_0001.png" for p in range(8)]
+    lines = [f"{a} {b} 0" for a, b in pairwise(named)]
+    (folder / "plain.txt").write_text("\n".join(lines))
+    asked = ("verify-pairs", artifact, folder / "plain.txt", "--strangers", folder)
+    content = json.loads(run(*asked, "--fmr", 0.01, "--json").stdout)
+    assert content["threshold"]["num_classes"] == 70 - 8
+    assert f"without {8 * 6} pictures" in content["threshold"]["basis"]
 
 
 def test_the_cohort_decides_where_it_is_large_enough(

@@ -1,7 +1,10 @@
-"""A limit for comparisons from strangers: at most a chosen share of impostors is accepted.
+"""A limit for comparisons from strangers, so that a chosen share of impostors is accepted.
 
 The rule is that of `ilk.calibration.limit_for_fpir`: the largest distance below the k-th smallest
 of n impostor comparisons, k = floor(fmr (n + 1)); with too few comparisons it is refused.
+Comparisons that share a person are not independent, so with few strangers the rate holds about, and
+not at most: random embeddings of people of whom a tenth resemble each other, 46 at a time (1,035
+comparisons for a rate of 0.001), gave a mean FMR of up to 0.0015; 100 at a time gave 0.0011.
 
 Shapes: N items, D embedding size, n impostor comparisons.
 """

@@ -156,13 +156,13 @@ def strangers_limit(
 ) -> ImpostorLimit:
     """Return the limit from all impostor comparisons among strangers.
 
-    People whom the pairs name and pictures that they show are left out.
+    People whom the pairs name or show, by their labels, and pictures that they show are left out.
 
     Raises:
         NotEnoughTrials: What is left is too few for the rate.
     """
     shown = set(of_pairs.embedded.hashes)
-    known = {name for both in pairs.people for name in both}
+    known = {name for both in pairs.people for name in both} | set(of_pairs.pictures.labels)
     items, hashes = strangers.embedded.items, strangers.embedded.hashes
     is_used = np.array(
         [
