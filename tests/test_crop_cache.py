@@ -125,14 +125,6 @@ def test_several_may_write_the_same_at_once(cache: CropCache) -> None:
     assert [path for path in cache.folder.rglob("*") if path.is_file()] == [kept.path]
 
 
-def test_clearing_forgets(cache: CropCache) -> None:
-    cache.put_crop(CONTENT, pixels_of(0))
-    cache.clear()
-    assert cache.get(CONTENT) is None
-    assert not cache.folder.exists()
-    cache.clear()
-
-
 def test_it_is_in_the_folder_of_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ILK_CACHE", str(tmp_path))
     assert CropCache("x").folder.parent == tmp_path / "crops"

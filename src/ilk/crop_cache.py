@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -96,10 +95,6 @@ class CropCache:
         """Keep why there is no crop. A full disk is not an error."""
         stated = {"code": refusal.code, "reason": refusal.reason}
         _write(self._path(content, ".json"), json.dumps(stated).encode())
-
-    def clear(self) -> None:
-        """Forget what was found in this way of looking."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _path(self, content: str, suffix: str) -> Path:
         return self.folder / content[:2] / f"{content}{suffix}"

@@ -77,7 +77,7 @@ def draw_answers(
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise InvalidInput(
             f"expected a picture of (H, W, 3) uint8, got {image.shape} {image.dtype}; read it with "
-            "ilk.preprocess.read_image"
+            "ilk.images.read_image"
         )
     shown = [(number, a) for number, a in enumerate(answers.answers, 1) if _box_of(a, image)]
     boxes = [_box_of(answer, image) or (0.0, 0.0, 0.0, 0.0) for _, answer in shown]

@@ -61,7 +61,8 @@ class Faces:
     Raises:
         MissingExtra: OpenCV 4 is not installed.
         MissingWeights: The file of YuNet is not found.
-        DamagedArtifact: It is not the file that it should be.
+        WrongWeights: It is not the file that it should be.
+        DamagedArtifact: OpenCV cannot read it.
         InvalidInput: An option is out of its range.
 
     Example:
