@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, final
 from ilk.documents import document, number
 from ilk.watching.decision import TrackDecision
 from ilk.watching.tracker import Track
+from ilk.words import counted
 
 __all__ = ["Event", "EventLog", "clock", "now"]
 
@@ -81,8 +82,7 @@ class Event:
             facts.append(f"distance {answer.distance:.4f}{closest}")
         if answer.p_value is not None:
             facts.append(f"p {answer.p_value:.3g}")
-        many = "" if self.track.num_frames == 1 else "s"
-        facts.append(f"{self.track.num_frames} frame{many}")
+        facts.append(counted(self.track.num_frames, "frame"))
         if best is not None:
             facts.append(f"best at {clock(best.seconds)}, frame {best.number}")
         if self.unknown_id is not None:
