@@ -137,6 +137,11 @@ def test_the_cohort_decides_where_it_is_large_enough(
     )
     assert content["threshold"]["basis"] == "19 classes of the artifact's cohort"
     assert content["threshold"]["num_comparisons"] == 57 * 56 // 2 - 19 * 3
+    (folder / "plain.txt").write_text(
+        "Person_05/Person_05_0001.png Person_05/Person_05_0002.png 1\n"
+    )
+    by_label = run("verify-pairs", wide, folder / "plain.txt", "--fmr", 0.01, "--json").stdout
+    assert json.loads(by_label)["threshold"]["num_classes"] == 19
 
 
 def test_what_training_saw_is_refused_by_name_and_by_content(

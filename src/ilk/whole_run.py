@@ -21,7 +21,13 @@ from ilk.errors import NotEnoughTrials
 from ilk.evaluation import Evaluation, EvaluationSettings, Pairs, evaluate
 from ilk.evaluation.acquisition import acquire
 from ilk.evaluation.impostor_limit import ImpostorLimit, limit_from_strangers
-from ilk.evaluation.pairs_run import PairsRun, acquire_pairs, run_pairs, strangers_limit
+from ilk.evaluation.pairs_run import (
+    PairsRun,
+    acquire_pairs,
+    people_of,
+    run_pairs,
+    strangers_limit,
+)
 from ilk.evaluation.report import write_report
 from ilk.items import Items
 
@@ -147,7 +153,7 @@ def measure_pairs(
         progress=progress,
     )
     if strangers is None:
-        limit = _limit_from_cohort(artifact, pairs, target_fmr)
+        limit = _limit_from_cohort(artifact, people_of(pairs, acquired), target_fmr)
     else:
         others = acquire(
             encoder,
@@ -195,9 +201,12 @@ def write_page(
     )
 
 
-def _limit_from_cohort(artifact: Artifact, pairs: Pairs, fmr: float) -> ImpostorLimit | None:
-    """Return the limit from the artifact's cohort; None if it is too small for the rate."""
-    known = {class_hash(name) for both in pairs.people for name in both}
+def _limit_from_cohort(artifact: Artifact, people: set[str], fmr: float) -> ImpostorLimit | None:
+    """Return the limit from the artifact's cohort without the people of the pairs.
+
+    None if what is left is too small for the rate.
+    """
+    known = set(map(class_hash, people))
     hashes = artifact.cohort.class_hashes
     is_known = np.array([content in known for content in hashes], bool)
     ids = artifact.cohort.class_ids

@@ -32,6 +32,7 @@ __all__ = [
     "PairsRun",
     "acquire_pairs",
     "as_evaluation",
+    "people_of",
     "run_pairs",
     "strangers_limit",
 ]
@@ -162,7 +163,7 @@ def strangers_limit(
         NotEnoughTrials: What is left is too few for the rate.
     """
     shown = set(of_pairs.embedded.hashes)
-    known = {name for both in pairs.people for name in both} | set(of_pairs.pictures.labels)
+    known = people_of(pairs, of_pairs)
     items, hashes = strangers.embedded.items, strangers.embedded.hashes
     is_used = np.array(
         [
@@ -178,6 +179,11 @@ def strangers_limit(
         basis += f", without {left_out:,} pictures of people whom the pairs show"
     embeddings = strangers.embedded.embeddings[is_used]
     return limit_from_strangers(embeddings, ids, distance, fmr, basis)
+
+
+def people_of(pairs: Pairs, acquired: Acquired) -> set[str]:
+    """Return whom the pairs name, and the labels of the pictures that they show."""
+    return {name for both in pairs.people for name in both} | set(acquired.pictures.labels)
 
 
 def as_evaluation(run: PairsRun, distance: Distance) -> Evaluation:
