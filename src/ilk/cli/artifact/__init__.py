@@ -11,7 +11,7 @@ __all__ = ["artifact"]
 _COMMANDS = {
     "show": ("show:show", "Tell what an artifact is: encoder, detector, cohort, licence."),
     "ready": ("ready:ready", "Get the ready artifact of a name, such as faces."),
-    "import": ("importing:import_model", "Make an artifact of a network in ONNX form."),
+    "import": ("importing:import_network", "Make an artifact of a network in ONNX form."),
 }
 
 

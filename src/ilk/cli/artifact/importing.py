@@ -1,4 +1,4 @@
-"""`ilk artifact import MODEL.onnx`: a network that was trained elsewhere becomes an artifact."""
+"""`ilk artifact import NETWORK.onnx`: a network that was trained elsewhere becomes an artifact."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from ilk.detecting import Choice
     from ilk.unreadable import OnUnreadable
 
-__all__ = ["import_model"]
+__all__ = ["import_network"]
 
 
 @click.command("import")
-@click.argument("model", metavar="MODEL", type=click.Path(path_type=Path))
+@click.argument("network", metavar="NETWORK", type=click.Path(path_type=Path))
 @click.option(
     "--preprocess",
     multiple=True,
@@ -58,13 +58,13 @@ __all__ = ["import_model"]
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="The artifact to write. Default: the name of the model and `.ilk`.",
+    help="The artifact to write. Default: the name of the network and `.ilk`.",
 )
 @on_unreadable_option
 @click.option("--overwrite", is_flag=True, help="Replace an artifact at OUTPUT.")
 @json_option
-def import_model(
-    model: Path,
+def import_network(
+    network: Path,
     preprocess: tuple[str, ...],
     distance: str,
     cohort: str | None,
@@ -80,7 +80,7 @@ def import_model(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Make an artifact of MODEL, an encoder in ONNX form, of faces or anything else.
+    """Make an artifact of NETWORK, an encoder in ONNX form, of faces or anything else.
 
     It is run before anything is written: one float32 input, one embedding per input, the same
     whatever is beside it. A network that was exported for one input at a time is opened for many.
@@ -101,10 +101,10 @@ def import_model(
     items = open_source(cohort, on_unreadable=on_unreadable) if cohort is not None else None
     with progress_bar() as progress:
         folder = import_encoder(
-            model,
+            network,
             preprocess=way,
             distance=measure,
-            output=output if output is not None else Path(f"{model.stem}.ilk"),
+            output=output if output is not None else Path(f"{network.stem}.ilk"),
             detector=named_settings(detector) if detector is not None else None,
             cohort=items,
             choice=choice,

@@ -93,7 +93,7 @@ _WORDS: tuple[tuple[str, Words], ...] = (
         r"accuracy_at_fmr_(?P<rate>[\d.e-]+)",
         Words(
             "Accuracy at FMR {rate}",
-            "pairs judged rightly by a threshold chosen on strangers",
+            "pairs judged rightly by a threshold chosen on others",
             _PAIRS,
         ),
     ),
@@ -101,7 +101,7 @@ _WORDS: tuple[tuple[str, Words], ...] = (
         r"fmr_at_target_(?P<rate>[\d.e-]+)",
         Words(
             "FMR reached at target {rate}",
-            "impostor pairs accepted by a threshold chosen on strangers",
+            "impostor pairs accepted by a threshold chosen on others",
             _PAIRS,
             is_lower_better=True,
         ),
@@ -110,7 +110,7 @@ _WORDS: tuple[tuple[str, Words], ...] = (
         r"fnmr_at_target_(?P<rate>[\d.e-]+)",
         Words(
             "FNMR at target FMR {rate}",
-            "genuine pairs rejected by a threshold chosen on strangers",
+            "genuine pairs rejected by a threshold chosen on others",
             _PAIRS,
             is_lower_better=True,
         ),
