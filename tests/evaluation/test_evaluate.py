@@ -55,6 +55,15 @@ def test_every_figure_has_its_interval_around_it() -> None:
             assert figure.num_classes > 0
 
 
+def test_what_never_failed_is_not_said_to_be_certain() -> None:
+    """Classes far apart: every draw of a bootstrap is 1."""
+    found = evaluate(*items(noise=0.001), Cosine(), QUICK)
+    for name, value in (("recall_at_1", 1.0), ("auroc", 1.0), ("rank_1", 1.0)):
+        figure = found.figure(name)
+        assert (figure.value, figure.low, figure.high) == (value, None, None)
+        assert "no exception: a bootstrap gives no interval" in figure.note
+
+
 def test_macro_counts_classes_alike() -> None:
     """A large easy class and nine small hard ones: micro is near 1, macro is not."""
     rng = np.random.default_rng(1)

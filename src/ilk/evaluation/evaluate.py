@@ -13,7 +13,7 @@ import numpy as np
 from ilk.distances import Distance
 from ilk.errors import InvalidInput
 from ilk.evaluation.figures import Evaluation, Figure, Mistake
-from ilk.evaluation.intervals import ClassBootstrap
+from ilk.evaluation.intervals import ClassBootstrap, without_empty_interval
 from ilk.evaluation.mistakes import find_mistakes
 from ilk.evaluation.open_set import OpenSet, open_set
 from ilk.evaluation.pairs import Pairs, fold_accuracy
@@ -94,10 +94,13 @@ def evaluate(
     steps.part(2)(1, 1)
     num_lone = int(np.isnan(per_query["mrr"]).sum()) if per_query else 0
     return Evaluation(
-        figures=(
-            *_retrieval_figures(per_query, class_ids, bootstrap, num_lone),
-            *found.figures,
-            *compared.figures,
+        figures=tuple(
+            without_empty_interval(figure)
+            for figure in (
+                *_retrieval_figures(per_query, class_ids, bootstrap, num_lone),
+                *found.figures,
+                *compared.figures,
+            )
         ),
         curves={**found.curves, **compared.curves},
         genuine=compared.genuine,

@@ -10,6 +10,7 @@ Shapes: N items, C classes, B draws of the bootstrap, b draws at once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import final
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from ilk.evaluation.figures import Figure
 from ilk.evaluation.shares import FEW_CLASSES
 
-__all__ = ["FEW_CLASSES", "ClassBootstrap"]
+__all__ = ["FEW_CLASSES", "ClassBootstrap", "without_empty_interval"]
 
 _LEVEL = 0.95
 _DRAWS_AT_ONCE = 100
@@ -130,3 +131,18 @@ class ClassBootstrap:
 
 def _joined(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
+
+
+def without_empty_interval(figure: Figure) -> Figure:
+    """Return a figure without the interval from 0 to 0, or 1 to 1, that is no certainty.
+
+    A bootstrap draws no exception where there was none.
+
+    Example:
+        >>> without_empty_interval(Figure("fnir", 0.0, 0.0, 0.0, 61, 9)).note
+        'no exception: a bootstrap gives no interval'
+    """
+    if figure.low != figure.high or figure.low is None or figure.value not in (0, 1):
+        return figure
+    note = _joined(figure.note, "no exception: a bootstrap gives no interval")
+    return replace(figure, low=None, high=None, note=note)
