@@ -104,6 +104,8 @@ def test_what_is_no_setting_is_wrong_usage(tmp_path: Path) -> None:
     for words in (["size_pixels"], [str(tmp_path / "bad.toml")], ["=3"]):
         with pytest.raises(click.UsageError):
             preprocess_settings(words)
+    with pytest.raises(click.UsageError, match="once per KEY=VALUE, got 'size_pixels=4,mean=0'"):
+        preprocess_settings(["size_pixels=4,mean=0"])
     with pytest.raises(click.UsageError, match="expected KEY=VALUE"):
         named_settings("faces,112")
 

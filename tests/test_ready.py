@@ -156,6 +156,17 @@ def test_a_folder_of_that_name_comes_first(
     assert Artifact.load(artifact_path(Path("faces"))).manifest.embedding_size == 3
 
 
+def test_a_folder_of_photographs_of_that_name_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ilk.ready.ready_artifact", lambda name, *, tell: Path(f"ready {name}"))
+    Path("faces", "ada").mkdir(parents=True)
+    assert artifact_path("faces") == Path("ready faces")
+    Path("faces", "encoder.onnx").touch()  # an artifact, if a damaged one
+    assert artifact_path("faces") == Path("faces")
+
+
 def test_other_names_are_left_to_loading(tmp_path: Path) -> None:
     assert artifact_path(tmp_path / "nothing") == tmp_path / "nothing"
     with pytest.raises(ForeignArtifact, match="`ilk train` or `ilk artifact import` wrote"):

@@ -110,8 +110,9 @@ def ready_artifact(
 def artifact_path(path_or_name: str | Path, *, tell: Callable[[str], None] | None = None) -> Path:
     """Return the folder that is meant: one that is there, or the ready artifact of that name.
 
-    A folder called `faces` here comes before the ready artifact. What is neither is returned as
-    it is, for `Artifact.load` to say what is wrong with it.
+    An artifact in a folder `faces` here comes before the ready one; a folder of photographs that
+    is called so does not. What is neither is returned as it is, for `Artifact.load` to say what is
+    wrong with it.
 
     Args:
         path_or_name: A folder, or one of `READY`.
@@ -120,9 +121,11 @@ def artifact_path(path_or_name: str | Path, *, tell: Callable[[str], None] | Non
     Raises:
         IlkError: The ready artifact cannot be made; see `ready_artifact`.
     """
-    if not Path(path_or_name).exists() and str(path_or_name) in READY:
+    path = Path(path_or_name)
+    is_own = any((path / name).exists() for name in ("manifest.json", "encoder.onnx"))
+    if not is_own and str(path_or_name) in READY:
         return ready_artifact(str(path_or_name), tell=tell)
-    return Path(path_or_name)
+    return path
 
 
 def _key(file: ModelFile, cohort: Items | None, choice: Choice) -> str:

@@ -267,7 +267,7 @@ def _check_folder(path: Path) -> None:
         advice = (
             f"an interrupted overwrite left {left[0]}: rename it to {path.name}"
             if left and not path.exists()
-            else "pass the folder that `ilk train` or `ilk artifact import` wrote"
+            else "pass the folder that `ilk train` or `ilk artifact import` wrote, or `faces`"
         )
         raise ForeignArtifact(f"expected an artifact folder at {path}, got {what}; {advice}")
 

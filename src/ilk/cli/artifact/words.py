@@ -36,6 +36,8 @@ def preprocess_settings(words: Iterable[str]) -> dict[str, Any]:
     """
     settings: dict[str, Any] = {}
     for word in words:
+        if word.count("=") > 1:
+            raise click.UsageError(f"give --preprocess once per KEY=VALUE, got {word!r}.")
         settings |= dict([_pair(word)]) if "=" in word else _read(Path(word))
     for name in _LISTS:
         value = settings.get(name)
