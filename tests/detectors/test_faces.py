@@ -12,12 +12,13 @@ import pytest
 from PIL import Image, ImageFilter
 
 from ilk.datasets.portraits import draw_portrait, draw_scene
-from ilk.detecting import open_detector
+from ilk.detecting import open_detector, sight
 from ilk.detector import Region
 from ilk.detectors.faces import Faces
-from ilk.detectors.faces.yunet import overlaps
+from ilk.detectors.faces.yunet import YuNet, overlaps
 from ilk.errors import DamagedArtifact, InvalidInput, MissingExtra, MissingWeights
 from ilk.images import Box
+from ilk.items import Item
 
 GROUP = [(person, person % 3) for person in range(12)]
 
@@ -264,6 +265,23 @@ def test_opencv_five_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_named_weights_that_are_not_there(tmp_path: Any) -> None:
     with pytest.raises(MissingWeights, match="expected the file of YuNet"):
         Faces(weights=str(tmp_path / "absent.onnx"))
+
+
+def test_a_picture_that_opencv_fails_on_stops_no_other(
+    faces: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing:
+        def __getattr__(self, name: str) -> Any:
+            raise cv2.error("Insufficient memory")
+
+    monkeypatch.setattr(YuNet, "_made", lambda self: Failing())
+    broken = Faces()
+    items = [Item(draw_portrait(0, 0), "", "first")]
+    ((sighting,),) = sight(broken, items)
+    assert (sighting.code, sighting.crop) == ("unreadable", None)
+    assert sighting.reason == "OpenCV failed looking for faces: Insufficient memory"
+    ((fine,),) = sight(faces, items)
+    assert fine.crop is not None
 
 
 def test_a_corrupt_network_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

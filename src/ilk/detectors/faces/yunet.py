@@ -9,7 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
-from ilk.errors import DamagedArtifact, MissingExtra
+from ilk.errors import DamagedArtifact, MissingExtra, UnreadableItem
 
 __all__ = ["ROW", "YuNet", "merged", "overlaps"]
 
@@ -50,15 +50,22 @@ class YuNet:
         Args:
             image: Red, green, blue.
             min_score: Finds below it are left out.
+
+        Raises:
+            UnreadableItem: OpenCV fails, for want of memory for instance.
         """
         height, width = image.shape[:2]
         try:
             network = self._idle.pop()
         except IndexError:  # all are running
             network = self._made()
-        network.setInputSize((width, height))
-        network.setScoreThreshold(min_score)
-        _, found = network.detect(np.ascontiguousarray(image[:, :, ::-1]))
+        try:
+            network.setInputSize((width, height))
+            network.setScoreThreshold(min_score)
+            _, found = network.detect(np.ascontiguousarray(image[:, :, ::-1]))
+        except self._cv2.error as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UnreadableItem(f"OpenCV failed looking for faces: {reason}") from None
         self._idle.append(network)
         if found is None:
             return np.zeros((0, ROW))
