@@ -153,6 +153,16 @@ def test_own_classes_that_stand_in_for_strangers_are_told_apart_from_them(galler
         assert "meet all 2 classes, not 1: count on up to 40 %" in rows
 
 
+def test_strangers_that_are_gone_on_without_are_named(gallery: Path, tmp_path: Path) -> None:
+    (tmp_path / "rook" / "rook" / "0.png").write_bytes(b"no picture")
+    command = ("gallery", "calibrate", gallery, "--strangers", tmp_path / "rook")
+    assert "rook/0.png: not a JPEG" in str(run(*command).exception)
+    result = run(*command, "--on-unreadable", "skip")
+    assert result.exit_code == 0
+    assert result.stderr.count("left out: ") == 1
+    assert "left out: rook/0.png: not a JPEG" in result.stderr
+
+
 def test_what_is_erased_leaves_the_cache_too(gallery: Path, birds: Path) -> None:
     cache = EmbeddingCache()
     with Gallery.open(gallery) as opened, opened.access.reading() as reader:

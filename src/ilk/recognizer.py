@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -21,7 +21,7 @@ from ilk.errors import GalleryError, InvalidInput
 from ilk.gallery import Gallery
 from ilk.gallery.enrolling import Guard
 from ilk.gallery.settings import Basis
-from ilk.items import Items
+from ilk.items import Items, Problem
 from ilk.questions import Questions
 from ilk.recognizing import Desk, enroll_items, refused
 from ilk.results import Enrollment
@@ -216,6 +216,7 @@ class Recognizer(Questions):
         on_unreadable: OnUnreadable = "stop",
         cache: EmbeddingCache | None = None,
         progress: Progress | None = None,
+        skipped: Callable[[Problem], None] | None = None,
     ) -> Threshold:
         """Choose which share of strangers may get a name; see `Gallery.calibrate`.
 
@@ -228,6 +229,7 @@ class Recognizer(Questions):
             on_unreadable: Whether to stop at strangers that cannot be read, or go on without.
             cache: Of embeddings.
             progress: Called as strangers are embedded.
+            skipped: Called with each stranger that was gone on without.
 
         Raises:
             NotCalibrated: The basis cannot carry the target; nothing was changed.
@@ -237,6 +239,9 @@ class Recognizer(Questions):
             return self.gallery.calibrate(target_fpir, basis=basis, margin=margin)
 
         def ask(embedded: Embedded) -> Threshold:
+            if skipped is not None:
+                for problem in embedded.items.problems:
+                    skipped(problem)
             return self.gallery.calibrate(
                 target_fpir,
                 basis=basis,

@@ -14,9 +14,12 @@ from ilk.cli.sources import detector_option, on_unreadable_option
 if TYPE_CHECKING:
     from ilk.gallery import Gallery
     from ilk.gallery.settings import Basis
+    from ilk.items import Problem
     from ilk.recognizer import Recognizer
 
 __all__ = ["calibrate"]
+
+_NUM_NAMED = 20
 
 
 @click.command()
@@ -90,6 +93,7 @@ def _bring(
     from ilk.embedding import EmbeddingCache
 
     items = open_source(source, on_unreadable=on_unreadable)
+    skipped: list[Problem] = []
     with progress_bar() as progress:
         recognizer.calibrate(
             target_fpir,
@@ -98,7 +102,12 @@ def _bring(
             on_unreadable=on_unreadable,
             cache=EmbeddingCache(),
             progress=lambda done, of: progress("Embedding", done, of),
+            skipped=skipped.append,
         )
+    for problem in skipped[:_NUM_NAMED]:
+        click.echo(f"left out: {problem.name}: {problem.reason}", err=True)
+    if len(skipped) > _NUM_NAMED:
+        click.echo(f"left out: and {len(skipped) - _NUM_NAMED:,} more", err=True)
 
 
 def _tell(gallery: Gallery, *, as_json: bool) -> None:
