@@ -21,6 +21,8 @@ from ilk.evaluation.shares import FEW_CLASSES
 __all__ = ["FEW_CLASSES", "ClassBootstrap", "without_empty_interval"]
 
 _LEVEL = 0.95
+_ROUNDING = 1e-12
+"""So much means of zeros and ones may differ from these."""
 _DRAWS_AT_ONCE = 100
 
 
@@ -139,10 +141,13 @@ def without_empty_interval(figure: Figure) -> Figure:
     A bootstrap draws no exception where there was none.
 
     Example:
-        >>> without_empty_interval(Figure("fnir", 0.0, 0.0, 0.0, 61, 9)).note
+        >>> without_empty_interval(Figure("fnir", 0.0, 0.0, 2.2e-16, 61, 9)).note
         'no exception: a bootstrap gives no interval'
     """
-    if figure.low != figure.high or figure.low is None or figure.value not in (0, 1):
+    low, high, value = figure.low, figure.high, figure.value
+    if low is None or high is None or value is None or min(value, 1 - value) > _ROUNDING:
+        return figure
+    if high - low > _ROUNDING:
         return figure
     note = _joined(figure.note, "no exception: a bootstrap gives no interval")
     return replace(figure, low=None, high=None, note=note)
