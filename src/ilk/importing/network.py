@@ -130,7 +130,7 @@ def _choose_output(model: ModelProto, output: str | None) -> None:
         if len(outputs) > 1:
             raise InvalidInput(
                 f"expected a network with one output, got {len(outputs)}: {listed}; say which is "
-                "the embedding"
+                "the embedding (--embedding NAME)"
             )
         return
     if output in outputs:
