@@ -156,8 +156,8 @@ def test_own_classes_that_stand_in_for_strangers_are_told_apart_from_them(galler
 def test_strangers_that_are_gone_on_without_are_named(gallery: Path, tmp_path: Path) -> None:
     (tmp_path / "rook" / "rook" / "0.png").write_bytes(b"no picture")
     command = ("gallery", "calibrate", gallery, "--strangers", tmp_path / "rook")
-    assert "rook/0.png: not a JPEG" in str(run(*command).exception)
-    result = run(*command, "--on-unreadable", "skip")
+    assert "rook/0.png: not a JPEG" in str(run(*command, "--on-unreadable", "stop").exception)
+    result = run(*command)
     assert result.exit_code == 0
     assert result.stderr.count("left out: ") == 1
     assert "left out: rook/0.png: not a JPEG" in result.stderr

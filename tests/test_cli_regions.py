@@ -314,3 +314,27 @@ def test_exemplars_remember_their_place(gallery: Path) -> None:
     with Gallery.open(gallery) as opened:
         regions = [row.metadata["region"] for row in opened.exemplars("jay")]
     assert {tuple(region["box"]) for region in regions} == {(16.0, 0.0, 32.0, 16.0)}
+
+
+def test_a_label_that_is_not_there_is_told_before_anything_is_found(
+    gallery: Path, party: Path
+) -> None:
+    result = run("verify", gallery, "jax", party)
+    assert result.exit_code == 1
+    assert "did you mean 'jay'" in str(result.exception)
+
+
+def test_strangers_without_a_region_are_named_and_left_out(gallery: Path, tmp_path: Path) -> None:
+    save(tmp_path / "strangers" / "rook" / "empty.png", None, None)
+    asked = "gallery", "calibrate", gallery, "--target-fpir", 0.2
+    result = run(*asked, "--strangers", tmp_path / "strangers")
+    assert result.exit_code == 0
+    assert "left out: rook/empty.png: no tile was found in the picture" in result.stderr
+    result = run(*asked, "--strangers", tmp_path / "strangers", "--on-unreadable", "stop")
+    assert result.exit_code == 1
+    assert "rook/empty.png" in str(result.exception)
+
+
+def test_galleries_and_caches_are_for_their_owner_alone(gallery: Path, tmp_path: Path) -> None:
+    for folder in (gallery, tmp_path / "cache" / "embeddings"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ilk.cache_folder import cache_folder
+from ilk.cache_folder import cache_folder, make_private
 from ilk.items import Item
 from ilk.whole_file import whole_file
 
@@ -126,7 +126,7 @@ def _read_refusal(path: Path) -> Refusal | None:
 def _write(path: Path, content: bytes) -> bool:
     """Write a file whole or not at all; return whether."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
         with whole_file(path) as partial:
             partial.write_bytes(content)
     except OSError:

@@ -19,7 +19,7 @@ from typing import final
 
 import numpy as np
 
-from ilk.cache_folder import cache_folder
+from ilk.cache_folder import cache_folder, make_private
 from ilk.errors import InvalidInput
 
 __all__ = ["EmbeddingCache"]
@@ -170,7 +170,7 @@ def _open(path: Path, embedding_size: int) -> np.ndarray:
 
 def _write(folder: Path, rows: np.ndarray) -> None:
     """Add one file; it has its name only once it is whole."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private(folder)
     name = secrets.token_hex(8)
     partial = folder / f".{name}.partial"
     try:

@@ -76,7 +76,7 @@ class Location:
         return str(self.folder)
 
     def prepare(self) -> Generation:
-        """Make an empty first generation that is not in use yet.
+        """Make an empty first generation that is not in use yet, in a folder for its owner alone.
 
         Raises:
             GalleryError: Something is there already.
@@ -87,6 +87,9 @@ class Location:
                 f"expected nothing or an empty folder at {self}, found {what}; choose another "
                 "place, or open the gallery that is there"
             )
+        if not self.folder.exists():
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700)  # whom it recognises is for its owner to share
         return self.make(1)
 
     def make(self, number: int) -> Generation:

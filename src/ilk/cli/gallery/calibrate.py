@@ -9,7 +9,7 @@ import click
 
 from ilk.cli.galleries import actor_option, gallery_argument, json_option, threads_option
 from ilk.cli.progress import progress_bar
-from ilk.cli.sources import detector_option, on_unreadable_option
+from ilk.cli.sources import detector_option
 
 if TYPE_CHECKING:
     from ilk.gallery import Gallery
@@ -45,7 +45,13 @@ _NUM_NAMED = 20
     type=click.FloatRange(min=0),
     help="How close the second class makes an answer ambiguous, as a share of the threshold.",
 )
-@on_unreadable_option
+@click.option(
+    "--on-unreadable",
+    type=click.Choice(["skip", "stop"]),
+    default="skip",
+    show_default=True,
+    help="What to do about strangers that cannot be compared: go on and name them, or stop.",
+)
 @detector_option
 @threads_option
 @actor_option
