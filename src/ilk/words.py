@@ -66,12 +66,17 @@ def told_promise(threshold: Threshold, noun: str = "probe") -> str:
         ...     num_trials=500, basis="cohort", gallery_size=20)
         >>> told_promise(at, "face")
         "threshold 0.42 (cosine distance): at most 1 % of strangers' faces get a name"
+        >>> from dataclasses import replace
+        >>> told_promise(replace(at, basis="leave-one-out"), "face")[49:]
+        "strangers' faces get a name, as far as those enrolled can stand in for strangers"
     """
     name = threshold.distance.get("name", "")
     share = percent(threshold.target_fpir)
+    own = threshold.basis == "leave-one-out"
     return (
         f"threshold {threshold.value:.4g} ({name} distance): at most {share} of strangers' "
         f"{plural_of(noun)} get a name"
+        + (", as far as those enrolled can stand in for strangers" if own else "")
     )
 
 
