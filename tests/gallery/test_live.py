@@ -59,3 +59,31 @@ def test_leaving_one_out_follows_like_starting_anew(
     check()
     gallery.undo()
     check()
+
+
+def test_labels_are_followed_through_every_change(make_gallery: Make) -> None:
+    """By one who asks after each change, and by one who asks after two."""
+    gallery = make_gallery(strangers=False)
+    with Gallery.open(gallery.access.location.folder) as other:
+        steps: list[Callable[[], object]] = [
+            lambda: gallery.enroll("owl", np.array([(0, 0), (0, 1), (0, 2)])),
+            lambda: gallery.enroll(["wren", "tit"], np.array([(9, 0), (20, 0)])),
+            lambda: gallery.rename("owl", "eagle owl"),
+            lambda: gallery.remove("wren"),
+            lambda: gallery.enroll("wren", np.array([(9, 1)])),
+            lambda: gallery.merge("tit", "wren"),
+            lambda: gallery.undo(),
+            lambda: gallery.split("eagle owl", [gallery.exemplars("eagle owl")[0].id], "owl"),
+            lambda: gallery.remove("owl"),
+            lambda: gallery.undo(),
+            lambda: gallery.erase("wren"),
+            lambda: gallery.enroll(
+                [f"c{i}" for i in range(99)], np.stack([np.arange(99.0), np.full(99, 60.0)], 1)
+            ),
+            lambda: gallery.remove("c7"),
+        ]
+        for at, step in enumerate(steps):
+            step()
+            for asked in (gallery, other) if at % 2 else (gallery,):
+                with asked.access.fresh() as state, state.store.reading() as reader:
+                    assert state.labels == {row.id: row.label for row in reader.classes()}, at

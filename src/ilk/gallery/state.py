@@ -36,6 +36,10 @@ _SAVE_FROM = 1000
 """A snapshot is worth writing when so many rows, and a tenth of all, changed since the last."""
 
 
+_FEW = 64
+"""Up to so many changes and new classes are looked at one by one; beyond, all labels are read."""
+
+
 @final
 class State:
     """What one process knows of a gallery. Not safe for threads: its owner holds a lock."""
@@ -152,7 +156,7 @@ class State:
         self._calibrate(reader, moved, known)
 
     def _follow(self, reader: Reader) -> None:
-        classes_before = set(self.live.sizes)
+        classes_before, since = set(self.live.sizes), self.sequence
         moved = self.live.follow(reader)
         self._num_unsaved += len(moved.put) + len(moved.dropped)
         self._threshold = None
@@ -162,13 +166,24 @@ class State:
                 self._start(reader, use_snapshot=False)
                 return
             self.settings = settings
-            self.labels = {row.id: row.label for row in reader.classes()}
+            self._name(reader, since)
         for class_id in self.live.sizes.keys() - self.labels.keys():
             row = reader.get_class(class_id)
             self.labels[class_id] = row.label if row is not None else ""
         self._calibrate(reader, moved, {})
         if moved.settings_changed or self.live.sizes.keys() != classes_before:
             self._exclude(reader)
+
+    def _name(self, reader: Reader, since: int) -> None:
+        """Take over labels: those of new classes, if nothing else happened to classes since."""
+        new = _new_classes(reader, since)
+        if new is None:
+            self.labels = {row.id: row.label for row in reader.classes()}
+            return
+        for class_id in new:
+            row = reader.get_class(class_id)
+            if row is not None and row.is_live:
+                self.labels[class_id] = row.label
 
     def _calibrate(self, reader: Reader, moved: Moved, known: dict[str, np.ndarray]) -> None:
         """Bring the calibrator up to date: make it, or compare its probes with what moved."""
@@ -213,3 +228,21 @@ class State:
         self.counts = self.probes.counts(labels, content)
         self.calibrator.keep(self.counts)
         self._threshold = None
+
+
+def _new_classes(reader: Reader, since: int) -> list[int] | None:
+    """Return the classes that came to life since; None if they are many or more happened."""
+    if reader.sequence() - since > _FEW:
+        return None
+    ids: list[int] = []
+    for change in reader.changes(since=since):
+        if change.is_erased or change.action == "erase":
+            return None
+        for effect in change.effects:
+            if effect.table == "class":
+                if (effect.field, effect.after) != ("is_live", True):
+                    return None
+                ids += [i for first, last in effect.rows for i in range(first, last + 1)]
+        if len(ids) > _FEW:
+            return None
+    return ids
