@@ -87,9 +87,9 @@ def faces(
 
 
 def _enroll(recognizer: Recognizer, photos: Path, choice: Choice, keep_crops: bool) -> None:
-    from ilk.cli.words import counted
     from ilk.datasets import open_source
     from ilk.errors import DataError
+    from ilk.words import counted
 
     items = open_source(photos, on_unreadable="skip")
     click.echo(
@@ -109,7 +109,7 @@ def _enroll(recognizer: Recognizer, photos: Path, choice: Choice, keep_crops: bo
 
 
 def _tell_enrolled(answers: list[Enrollment]) -> None:
-    from ilk.cli.words import counted
+    from ilk.words import counted
 
     enrolled = [answer for answer in answers if answer.is_enrolled]
     there = [a for a in answers if not a.is_enrolled and a.exemplar_id is not None]
@@ -171,8 +171,8 @@ def _health(recognizer: Recognizer, location: Path) -> None:
 
 
 def _drawn(recognizer: Recognizer, output: Path) -> None:
-    from ilk.cli.words import counted, percent
     from ilk.face_demo import go_to_party, meet_drawn_people
+    from ilk.words import counted, percent
 
     started = time.perf_counter()
     with progress_bar() as progress:

@@ -7,35 +7,9 @@ from typing import Any
 
 import click
 
-from ilk.documents import (
-    SCHEMA_VERSION,
-    change_rows,
-    document,
-    enrollment,
-    exemplar,
-    identification,
-    number,
-    pictures,
-    receipt,
-    region_facts,
-    threshold_facts,
-    verification,
-)
+from ilk.documents import document
 
-__all__ = [
-    "SCHEMA_VERSION",
-    "change_rows",
-    "enrollment",
-    "exemplar",
-    "identification",
-    "number",
-    "pictures",
-    "print_document",
-    "receipt",
-    "region_facts",
-    "threshold_facts",
-    "verification",
-]
+__all__ = ["print_document"]
 
 
 def print_document(schema: str, **content: Any) -> None:

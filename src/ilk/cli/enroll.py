@@ -152,8 +152,8 @@ def _enroll(
                 items, **options, progress=lambda done, of: progress("Enrolling", done, of)
             )
     except KeyboardInterrupt:
-        from ilk.cli.words import counted
         from ilk.shell import command_line
+        from ilk.words import counted
 
         count = _num_enrolled(gallery, options["call"])
         back = f"; {command_line('ilk gallery undo', gallery)} takes them back" if count else ""
@@ -173,7 +173,8 @@ def _num_enrolled(gallery: Path, call: str) -> int:
 
 
 def _tell(answers: list[Enrollment], gallery: Path, *, as_json: bool) -> None:
-    from ilk.cli.documents import enrollment, print_document
+    from ilk.cli.documents import print_document
+    from ilk.documents import enrollment
     from ilk.errors import DataError
 
     enrolled = [answer for answer in answers if answer.is_enrolled]
@@ -203,7 +204,7 @@ def _print(
     refused: list[Enrollment],
     warned: list[Enrollment],
 ) -> None:
-    from ilk.cli.words import counted
+    from ilk.words import counted
 
     labels = {answer.label for answer in enrolled if answer.label}
     of = f" of {counted(len(labels), 'class', 'classes')}" if labels else ""

@@ -100,7 +100,8 @@ def exemplars_option(*, required: bool = False) -> Callable[[_Command], _Command
 
 def tell_change(gallery: Gallery, change_id: int, words: str, *, as_json: bool) -> None:
     """Say what a command changed, and how to turn that around."""
-    from ilk.cli.documents import change_rows, print_document
+    from ilk.cli.documents import print_document
+    from ilk.documents import change_rows
     from ilk.shell import command_line
 
     made = [change for change in gallery.history(last=50) if change.id == change_id]

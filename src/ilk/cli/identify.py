@@ -154,7 +154,8 @@ def _tell(
     as_json: bool,
 ) -> None:
     """Print the answers about pictures, and those about no single one."""
-    from ilk.cli import documents
+    from ilk import documents
+    from ilk.cli.documents import print_document
 
     gallery = recognizer.gallery
     pairs: list[tuple[Identification, int | None]] = [
@@ -168,7 +169,7 @@ def _tell(
         listed = documents.pictures(pictures)
         for facts, path in zip(listed, drawn, strict=True):
             facts["drawn"] = None if path is None else str(path)
-        documents.print_document(
+        print_document(
             "identify",
             gallery=str(gallery.access.location),
             threshold=documents.threshold_facts(threshold),
@@ -181,8 +182,8 @@ def _tell(
     _print_answers(recognizer, pictures, answers, names)
     num_kept = sum(kept is not None for _, kept in pairs)
     if num_kept:
-        from ilk.cli.words import counted
         from ilk.shell import command_line
+        from ilk.words import counted
 
         look = command_line("ilk unknown list", gallery.access.location)
         click.echo(f"kept {counted(num_kept, 'unknown probe')}; `{look}` shows them")
@@ -197,7 +198,8 @@ def _print_answers(
     answers: Sequence[Identification],
     names: dict[int, str],
 ) -> None:
-    from ilk.cli.words import print_table, told_picture_promise, told_threshold
+    from ilk.cli.words import print_table
+    from ilk.words import told_picture_promise, told_threshold
 
     noun = recognizer.detector.noun
     columns = ("answer", "distance", "p", "closest example")

@@ -50,8 +50,9 @@ def unknown() -> None:
 @json_option
 def list_unknowns(gallery: Path, crops: Path | None, as_json: bool) -> None:
     """List kept unknown probes, in clusters that may each be one class, the largest first."""
-    from ilk.cli.documents import number, print_document
+    from ilk.cli.documents import print_document
     from ilk.cli.words import print_table
+    from ilk.documents import number
     from ilk.gallery import Gallery
 
     with Gallery.open(gallery) as opened:
@@ -135,9 +136,10 @@ def name(
 
     An ID is one such as 7 or several such as 3,5-8, as `ilk unknown list` lists them.
     """
-    from ilk.cli.documents import enrollment, print_document
-    from ilk.cli.words import counted
+    from ilk.cli.documents import print_document
+    from ilk.documents import enrollment
     from ilk.gallery import Gallery
+    from ilk.words import counted
 
     with Gallery.open(gallery, actor=actor) as opened:
         answers = opened.name_unknowns(ids, label, guard="refuse" if strict else "warn")
@@ -159,8 +161,8 @@ def name(
 @json_option
 def discard(gallery: Path, ids: list[int], actor: str | None, as_json: bool) -> None:
     """Let go of kept unknown probes; `ilk gallery undo` brings them back."""
-    from ilk.cli.words import counted
     from ilk.gallery import Gallery
+    from ilk.words import counted
 
     with Gallery.open(gallery, actor=actor) as opened:
         change = opened.discard_unknowns(ids)

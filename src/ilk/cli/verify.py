@@ -46,11 +46,13 @@ def verify(
     The threshold is the class's own, chosen on the distances of the calibration strangers to it.
     The exit status is 0 whatever the answer is, and 1 if not one of the FILEs can be read.
     """
-    from ilk.cli.documents import print_document, threshold_facts, verification
-    from ilk.cli.words import print_table, told_threshold
+    from ilk.cli.documents import print_document
+    from ilk.cli.words import print_table
     from ilk.datasets.files import open_files
+    from ilk.documents import threshold_facts, verification
     from ilk.recognizer import Recognizer
     from ilk.results import Verification
+    from ilk.words import told_threshold
 
     items = open_files(files)
     with Recognizer.open(gallery, detector=detector, num_threads=num_threads) as recognizer:

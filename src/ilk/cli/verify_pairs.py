@@ -165,7 +165,7 @@ def _content(run: PairsRun) -> dict[str, Any]:
 
 def _print(run: PairsRun) -> None:
     from ilk.cli.figures_table import print_figures, print_groups
-    from ilk.cli.words import counted, percent
+    from ilk.words import counted, percent
 
     found, counts = run.found, run.found.counts
     for kind in ("genuine", "impostor"):

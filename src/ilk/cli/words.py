@@ -1,4 +1,4 @@
-"""Tables for people, and the words that commands share."""
+"""Tables and lists for people."""
 
 from __future__ import annotations
 
@@ -7,17 +7,7 @@ from typing import Any
 
 import click
 
-from ilk.words import counted, percent, told_picture_promise, told_threshold
-
-__all__ = [
-    "counted",
-    "percent",
-    "print_facts",
-    "print_table",
-    "told_picture_promise",
-    "told_threshold",
-]
-
+__all__ = ["print_facts", "print_table"]
 
 _WIDEST = 100_000
 """More than any table is wide."""

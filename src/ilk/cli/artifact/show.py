@@ -66,7 +66,7 @@ def _facts(artifact: Artifact) -> dict[str, Any]:
 
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    from ilk.cli.words import counted, percent
+    from ilk.words import counted, percent
 
     imported = facts["imported"]
     cohort = "none: calibrate galleries on strangers of their own"

@@ -78,11 +78,12 @@ def import_bundle(
     It decides as the exported one did. A file of another encoder is refused, and so is one that is
     not what was written.
     """
-    from ilk.cli.documents import enrollment, print_document
-    from ilk.cli.words import counted
+    from ilk.cli.documents import print_document
+    from ilk.documents import enrollment
     from ilk.gallery import Gallery
     from ilk.gallery.bundle import enroll_bundle
     from ilk.gallery.bundle import import_bundle as make
+    from ilk.words import counted
 
     if add and artifact is not None:
         raise click.UsageError("--add uses the gallery's own artifact; leave out --artifact.")

@@ -58,8 +58,8 @@ def split(
     gallery: Path, label: str, new: str, exemplars: list[int], actor: str | None, as_json: bool
 ) -> None:
     """Make some exemplars of class LABEL a new class NEW."""
-    from ilk.cli.words import counted
     from ilk.gallery import Gallery
+    from ilk.words import counted
 
     with Gallery.open(gallery, actor=actor) as opened:
         change = opened.split(label, exemplars, new)
@@ -77,8 +77,8 @@ def reassign(
     gallery: Path, label: str, exemplars: list[int], actor: str | None, as_json: bool
 ) -> None:
     """Move exemplars to class LABEL, which is there."""
-    from ilk.cli.words import counted
     from ilk.gallery import Gallery
+    from ilk.words import counted
 
     with Gallery.open(gallery, actor=actor) as opened:
         change = opened.reassign(exemplars, label)
@@ -99,8 +99,8 @@ def remove(
 
     To delete for good, use `ilk gallery erase`.
     """
-    from ilk.cli.words import counted
     from ilk.gallery import Gallery
+    from ilk.words import counted
 
     if (label is None) == (not exemplars):
         raise click.UsageError("Give a LABEL or --exemplar, one of the two.")
@@ -124,7 +124,8 @@ def undo(gallery: Path, change: int | None, actor: str | None, as_json: bool) ->
     `ilk gallery history` lists the changes. An undo is a change too, and can be undone. After an
     erasure, which is final, CHANGE must be given.
     """
-    from ilk.cli.documents import change_rows, print_document
+    from ilk.cli.documents import print_document
+    from ilk.documents import change_rows
     from ilk.errors import GalleryError
     from ilk.gallery import Gallery
 

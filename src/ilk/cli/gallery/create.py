@@ -76,10 +76,11 @@ def create(
 
 def _tell(gallery: Gallery, *, as_json: bool) -> None:
     from ilk.calibration import least_rate, trials_needed
-    from ilk.cli.documents import print_document, threshold_facts
-    from ilk.cli.words import counted, percent
+    from ilk.cli.documents import print_document
+    from ilk.documents import threshold_facts
     from ilk.errors import NotCalibrated
     from ilk.shell import command_line
+    from ilk.words import counted, percent
 
     location, cohort = gallery.access.location, gallery.binding.cohort
     num_trials = len(cohort) if cohort is not None else 0

@@ -40,9 +40,10 @@ def erase(
     of them; the same bytes cannot be enrolled again. A receipt remains, which says how much and
     not whom. This cannot be undone.
     """
-    from ilk.cli.documents import print_document, receipt
-    from ilk.cli.words import counted
+    from ilk.cli.documents import print_document
+    from ilk.documents import receipt
     from ilk.gallery import Gallery
+    from ilk.words import counted
 
     if (label is not None) + bool(exemplars) + expired != 1:
         raise click.UsageError("Give a LABEL, --exemplar or --expired, one of the three.")

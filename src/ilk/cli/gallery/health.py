@@ -36,7 +36,8 @@ def health(gallery: Path, show: int, as_json: bool) -> None:
     Nothing is changed. Read a command before you type it. What is found is reported, not refused:
     the exit status is 0.
     """
-    from ilk.cli.documents import number, print_document
+    from ilk.cli.documents import print_document
+    from ilk.documents import number
     from ilk.errors import NotCalibrated
     from ilk.gallery import Gallery
 
@@ -56,7 +57,7 @@ def health(gallery: Path, show: int, as_json: bool) -> None:
 
 
 def _print(found: Health, drift: Drift | None) -> None:
-    from ilk.cli.words import counted
+    from ilk.words import counted
 
     click.echo(
         f"{counted(found.num_classes, 'class', 'classes')}, "

@@ -77,7 +77,7 @@ def _facts(gallery: Gallery) -> dict[str, Any]:
 
 def report_facts(report: CalibrationReport | None) -> dict[str, Any] | None:
     """Return a calibration report as JSON values."""
-    from ilk.cli.documents import number, threshold_facts
+    from ilk.documents import number, threshold_facts
 
     if report is None:
         return None
@@ -92,7 +92,7 @@ def report_facts(report: CalibrationReport | None) -> dict[str, Any] | None:
 
 
 def _rate_facts(rate: Rate) -> dict[str, Any]:
-    from ilk.cli.documents import number
+    from ilk.documents import number
 
     return {
         "value": number(rate.value),
@@ -107,7 +107,7 @@ def _rate_facts(rate: Rate) -> dict[str, Any]:
 
 def report_rows(report: CalibrationReport) -> list[tuple[str, str]]:
     """Return a calibration report in words, as names and values."""
-    from ilk.cli.words import counted, percent, told_threshold
+    from ilk.words import counted, percent, told_threshold
 
     if not report.threshold.gallery_size:
         strangers = counted(report.threshold.num_trials, "stranger")
@@ -130,7 +130,7 @@ def report_rows(report: CalibrationReport) -> list[tuple[str, str]]:
 
 def _newcomers(threshold: Threshold) -> list[tuple[str, str]]:
     """Tell what one's own classes, each asked about the others, leave open about strangers."""
-    from ilk.cli.words import percent
+    from ilk.words import percent
 
     num_classes = threshold.gallery_size
     if threshold.basis != "leave-one-out" or num_classes < 2:
@@ -146,7 +146,7 @@ def _newcomers(threshold: Threshold) -> list[tuple[str, str]]:
 
 
 def _told(rate: Rate) -> str:
-    from ilk.cli.words import counted, percent
+    from ilk.words import counted, percent
 
     if rate.value is None:
         return rate.note
@@ -160,7 +160,8 @@ def _told(rate: Rate) -> str:
 
 
 def _print(facts: dict[str, Any], report: CalibrationReport | None, reason: str) -> None:
-    from ilk.cli.words import counted, print_facts
+    from ilk.cli.words import print_facts
+    from ilk.words import counted
 
     counts = facts["counts"]
     held = [

@@ -55,8 +55,9 @@ def list_classes(gallery: Path, as_json: bool) -> None:
 @json_option
 def show(gallery: Path, label: str | None, crops: Path | None, as_json: bool) -> None:
     """List the exemplars of a class, or all, with their ids and where they come from."""
-    from ilk.cli.documents import exemplar, print_document
+    from ilk.cli.documents import print_document
     from ilk.cli.words import print_table
+    from ilk.documents import exemplar
     from ilk.gallery import Gallery
 
     with Gallery.open(gallery) as opened:
@@ -110,8 +111,9 @@ def _write_crops(reader: Reader, rows: list[ExemplarRow], folder: Path) -> dict[
 @json_option
 def history(gallery: Path, last: int, as_json: bool) -> None:
     """List the changes, each with who and when, the last at the end."""
-    from ilk.cli.documents import change_rows, print_document
+    from ilk.cli.documents import print_document
     from ilk.cli.words import print_table
+    from ilk.documents import change_rows
     from ilk.gallery import Gallery
 
     with Gallery.open(gallery) as opened:
@@ -138,7 +140,7 @@ def _what(change: ChangeRow, labels: Mapping[int, str]) -> str:
 
 
 def _effect(effect: Effect, labels: Mapping[int, str]) -> str:
-    from ilk.cli.words import counted
+    from ilk.words import counted
 
     if effect.table == "setting":
         return f"{effect.field.replace('_', ' ')} {effect.before} to {effect.after}"

@@ -157,7 +157,7 @@ def _tell(report: MigrationReport, gallery: Path, *, is_dry: bool, as_json: bool
 def _facts(report: MigrationReport) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from ilk.cli.documents import threshold_facts
+    from ilk.documents import threshold_facts
 
     return {
         "encoder_before": report.encoder_before,
@@ -179,7 +179,8 @@ def _facts(report: MigrationReport) -> dict[str, Any]:
 
 
 def _print(report: MigrationReport) -> None:
-    from ilk.cli.words import counted, print_facts, told_threshold
+    from ilk.cli.words import print_facts
+    from ilk.words import counted, told_threshold
 
     before, after = report.threshold_before, report.threshold_after
     num_again = report.num_from_sources + report.num_from_crops
@@ -214,7 +215,7 @@ def _print(report: MigrationReport) -> None:
 
 
 def _told_lost(report: MigrationReport) -> str:
-    from ilk.cli.words import counted
+    from ilk.words import counted
 
     words = {"exemplar": "exemplar", "stranger": "stranger", "unknown": "unknown probe"}
     numbers = {word: len(report.lost_of(table)) for table, word in words.items()}
