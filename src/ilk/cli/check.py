@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ilk.cli.output import bar_mark, echo_bold
 from ilk.cli.progress import progress_bar
 from ilk.cli.sources import source_argument
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ilk.check import Check, Duplicates
 
 __all__ = ["check"]
@@ -48,27 +47,15 @@ def check(source: str, as_json: bool, show: int) -> None:
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
         return
-    from rich.console import Console
+    from ilk.cli.words import print_facts
 
-    console = Console(highlight=False, soft_wrap=True)
     limit = None if show < 0 else show
-    _print_summary(console, found)
-    _print_histogram(console, found)
-    _print_duplicates(console, found, limit)
-    _print_list(console, "Unreadable", [f"{p.name}: {p.reason}" for p in found.problems], limit)
-    _print_list(console, "Classes of one item", found.singletons, limit)
-    _print_batch(console, found)
-
-
-def _print_summary(console: Console, found: Check) -> None:
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
-    for name, value in _summary(found):
-        table.add_row(name, value)
-    console.print(table, markup=False)
+    print_facts(_summary(found))
+    _print_histogram(found)
+    _print_duplicates(found, limit)
+    _print_list("Unreadable", [f"{p.name}: {p.reason}" for p in found.problems], limit)
+    _print_list("Classes of one item", found.singletons, limit)
+    _print_batch(found)
 
 
 def _summary(found: Check) -> list[tuple[str, str]]:
@@ -95,20 +82,20 @@ def _counted(duplicates: list[Duplicates]) -> str:
     return f"{len(duplicates):,}{across}"
 
 
-def _print_histogram(console: Console, found: Check) -> None:
+def _print_histogram(found: Check) -> None:
     edges, counts = found.histogram.edges, found.histogram.counts
     if not found.class_sizes:
         return
-    console.print("\nClasses by number of items", style="bold")
+    echo_bold("\nClasses by number of items")
     ends = [*(edge - 1 for edge in edges[1:]), max(found.class_sizes.values())]
     for low, high, count in zip(edges, ends, counts, strict=True):
         if count:
             name = f"{low}" if high <= low else f"{low}-{high}"
-            bar = "█" * max(1, round(_BAR_WIDTH * count / max(counts)))
-            console.print(f"{name:>11} {bar} {count:,}", markup=False)
+            bar = bar_mark() * max(1, round(_BAR_WIDTH * count / max(counts)))
+            click.echo(f"{name:>11} {bar} {count:,}")
 
 
-def _print_duplicates(console: Console, found: Check, limit: int | None) -> None:
+def _print_duplicates(found: Check, limit: int | None) -> None:
     """List what crosses splits first, then classes: these do the most harm."""
     for kind, title in _TITLES.items():
         group = [d for d in found.duplicates if d.kind == kind]
@@ -121,29 +108,27 @@ def _print_duplicates(console: Console, found: Check, limit: int | None) -> None
                 *([f"correlation {duplicates.correlation:.3f}"] if kind == "near" else []),
             ]
             lines.append(" = ".join(duplicates.names) + (f" ({', '.join(marks)})" if marks else ""))
-        _print_list(console, title.capitalize(), lines, limit)
+        _print_list(title.capitalize(), lines, limit)
     if not found.is_complete:
-        console.print("  there are more pairs; the search stopped at the limit")
+        click.echo("  there are more pairs; the search stopped at the limit")
 
 
-def _print_list(
-    console: Console, title: str, lines: list[str] | tuple[str, ...], limit: int | None
-) -> None:
+def _print_list(title: str, lines: list[str] | tuple[str, ...], limit: int | None) -> None:
     if not lines:
         return
-    console.print(f"\n{title}", style="bold")
+    echo_bold(f"\n{title}")
     for line in lines[:limit]:
-        console.print(f"  {line}", markup=False)
+        click.echo(f"  {line}")
     if limit is not None and len(lines) > limit:
-        console.print(f"  and {len(lines) - limit:,} more (--show -1 lists all)")
+        click.echo(f"  and {len(lines) - limit:,} more (--show -1 lists all)")
 
 
-def _print_batch(console: Console, found: Check) -> None:
-    console.print("\nTraining", style="bold")
+def _print_batch(found: Check) -> None:
+    echo_bold("\nTraining")
     batch = found.batch
     if batch is None:
-        console.print("  nothing can be learnt: there must be two classes with two items each")
+        click.echo("  nothing can be learnt: there must be two classes with two items each")
         return
-    console.print(f"  {batch.classes} classes x {batch.items_per_class} items per batch")
-    console.print(f"  {batch.reason}")
-    console.print(f"  {batch.validation_reason}")
+    click.echo(f"  {batch.classes} classes x {batch.items_per_class} items per batch")
+    click.echo(f"  {batch.reason}")
+    click.echo(f"  {batch.validation_reason}")

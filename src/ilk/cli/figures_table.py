@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ilk.cli.output import echo_bold
 from ilk.cli.words import print_table
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def print_groups(tables: Iterable[GroupTable]) -> None:
         rows = (_group_row(rate) for rate in table.rates)
         print_table((*titles, *more), rows, right="value trials classes p")
         for warning in table.warnings:
-            click.secho(f"WARNING: {warning}", fg="yellow")
+            echo_bold(f"WARNING: {warning}")
         if not table.warnings:
             click.echo("no warning; a group of which it says so is too small to tell")
     click.echo(

@@ -8,6 +8,7 @@ import click
 
 from ilk import __version__
 from ilk.cli.lazy import LazyGroup
+from ilk.cli.output import escape_output
 from ilk.errors import IlkError
 
 __all__ = ["ilk", "run"]
@@ -50,6 +51,7 @@ def ilk() -> None:
 
 def run() -> None:
     """Run the command line: exit 0 done, 1 an ilk error in one line or Ctrl-C, 2 wrong usage."""
+    escape_output()
     try:
         ilk.main(standalone_mode=True)
     except IlkError as error:

@@ -13,11 +13,12 @@ __all__ = ["plugins"]
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def plugins(as_json: bool) -> None:
-    """List what is installed: encoders, losses, data sets.
+    """List what is installed: encoders, losses, data sets, stores and searchers.
 
     Those of other packages are listed beside ilk's own. Nothing is imported, so a plugin that is
     listed as ready can still turn out to be broken.
     """
+    from ilk.cli.words import print_table
     from ilk.plugins import installed
 
     found = installed()
@@ -25,14 +26,9 @@ def plugins(as_json: bool) -> None:
         rows = [asdict(plugin) | {"is_ready": plugin.is_ready} for plugin in found]
         click.echo(json.dumps(rows, indent=2))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("Group", "Name", box=None, pad_edge=False)
-    for column in ("Target", "Distribution", "Ready"):
-        table.add_column(column, overflow="fold")
+    shown = []
     for plugin in found:
         install = f'no: pip install "{plugin.distribution}[{",".join(plugin.extras)}]"'
-        ready = "yes" if plugin.is_ready else install.replace("[", "\\[")
-        table.add_row(plugin.group, plugin.name, plugin.target, plugin.distribution, ready)
-    Console(highlight=False, soft_wrap=True).print(table)
+        ready = "yes" if plugin.is_ready else install
+        shown.append((plugin.group, plugin.name, plugin.target, plugin.distribution, ready))
+    print_table(("group", "name", "target", "distribution", "ready"), shown)

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import click
-
+from ilk.cli.output import echo_bold
 from ilk.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def refuse_overlap(
 
     overlap = find_overlap(artifact.manifest, labels, set(hashes))
     if overlap and allow:
-        click.secho(f"WARNING: {overlap_warning(overlap)}", err=True, fg="red", bold=True)
+        echo_bold(f"WARNING: {overlap_warning(overlap)}", err=True)
     elif overlap:
         raise ClassOverlap(
             f"expected classes that training never saw, but it saw {_told(overlap)}; "

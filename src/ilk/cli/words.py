@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from ilk.cli.output import echo_bold
+
 __all__ = ["print_facts", "print_table"]
 
 _WIDEST = 100_000
@@ -30,7 +32,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right:
         is_right = title in right.split()
         table.add_column(title, justify="right" if is_right else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(Text("" if cell is None else _in_a_line(str(cell))) for cell in row))
     console = Console(highlight=False, soft_wrap=True, width=_WIDEST)
     with console.capture() as drawn:
         console.print(table)
@@ -44,6 +46,17 @@ def print_facts(rows: Iterable[tuple[str, Any]]) -> None:
     width = max((len(name) for name, _ in listed), default=0)
     for name, value in listed:
         first, *further = value.split("\n")
-        click.echo(f"{click.style(name.ljust(width), bold=True)}  {first}")
+        echo_bold(name.ljust(width), nl=False)
+        click.echo(f"  {first}")
         for line in further:
             click.echo(f"{' ' * width}  {line}")
+
+
+def _in_a_line(text: str) -> str:
+    r"""Return text in one line: names of files may hold line feeds.
+
+    Example:
+        >>> print(_in_a_line("two\nlines"))
+        two\nlines
+    """
+    return text.replace("\n", "\\n").replace("\t", "\\t")

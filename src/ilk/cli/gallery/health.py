@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ilk.cli.galleries import gallery_argument, json_option
+from ilk.cli.output import echo_bold
 
 if TYPE_CHECKING:
     from ilk.gallery.drift import Drift
@@ -69,7 +70,7 @@ def _print(found: Health, drift: Drift | None) -> None:
         findings = [finding for finding in found.findings if finding.kind == kind]
         if not findings:
             continue
-        click.secho(f"\n{title}: {found.counts[kind]:,}", bold=True)
+        echo_bold(f"\n{title}: {found.counts[kind]:,}")
         for finding in findings:
             click.echo(f"  {finding.reason}\n    {finding.command}")
         if found.counts[kind] > len(findings):
