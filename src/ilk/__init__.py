@@ -5,6 +5,7 @@ The names below are found when they are first used, so `import ilk` costs next t
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from ilk.gallery import Binding, Gallery
     from ilk.items import Items
     from ilk.recognizer import Recognizer
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# ONNX Runtime 1.32 reports its use to its makers, unless this is said before it is imported.
 
 __version__ = "0.1.0"
 

@@ -116,8 +116,11 @@ def tell_change(gallery: Gallery, change_id: int, words: str, *, as_json: bool) 
 
 def forget_erased(gallery: Gallery) -> None:
     """Delete from the cache the embeddings of what was ever erased from a gallery."""
+    from ilk.cache_folder import find_cache_folder
     from ilk.embedding import EmbeddingCache
 
+    if find_cache_folder("embeddings") is None:
+        return
     cache = EmbeddingCache()
     if contents := cache.contents():
         with gallery.access.reading() as reader:

@@ -18,6 +18,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+from ilk.cache_folder import cache_folder
 from ilk.datasets.folder import read_folder
 from ilk.errors import DataError
 from ilk.items import Item, Items
@@ -53,7 +54,7 @@ def omniglot(part: str | None = None, *, root: str | Path | None = None) -> Item
         part: "train" is twenty alphabets, "test" the ten of `HELD_OUT`, None is all thirty.
         root: The folder images_background, a folder that holds it or its zip file, or the zip
             file. A zip file is unpacked once: beside itself or, where that cannot be written, in
-            the user's cache (`XDG_CACHE_HOME`, or ~/.cache).
+            ilk's cache.
 
     Returns:
         Items with the label Alphabet/characterNN, the part as split and the drawer's number as
@@ -106,9 +107,8 @@ def _unpacked(archive: Path) -> Path:
         return beside
     if os.access(archive.parent, os.W_OK):
         return _unpack(archive, beside)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ilk"
     status = archive.stat()
-    kept = cache / f"omniglot-{status.st_size}-{status.st_mtime_ns}" / _FOLDER
+    kept = cache_folder(f"omniglot-{status.st_size}-{status.st_mtime_ns}") / _FOLDER
     return kept if kept.is_dir() else _unpack(archive, kept)
 
 

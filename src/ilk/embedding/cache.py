@@ -42,7 +42,11 @@ class EmbeddingCache:
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        """Use `folder`, or $ILK_CACHE, or the user's cache folder; it is made on first writing."""
+        """Use `folder`, or $ILK_CACHE, or the user's cache folder; it is made on first writing.
+
+        Raises:
+            ConfigError: No folder is given, and there is no place for one.
+        """
         self.folder = Path(folder) if folder is not None else cache_folder("embeddings")
 
     def get(
@@ -58,7 +62,7 @@ class EmbeddingCache:
         wanted = {_key(content): content for content in hashes}
         found: dict[str, np.ndarray] = {}
         folder = self._subfolder(fingerprint)
-        for path in sorted(folder.glob(f"*{_SUFFIX}{embedding_size}")) if folder.is_dir() else ():
+        for path in sorted(folder.glob(f"*{_SUFFIX}{embedding_size}")):
             rows = _open(path, embedding_size)
             for i, key in enumerate(_keys(rows)):
                 if key not in wanted:

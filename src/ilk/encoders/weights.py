@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ilk.cache_folder import home_expanded
 from ilk.errors import MissingWeights
 
 __all__ = ["can_fetch", "fitted", "missing_weights", "read_weights"]
@@ -25,7 +26,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Raises:
         MissingWeights: There is no such file, or it holds something else than tensors.
     """
-    path = Path(path).expanduser()
+    path = home_expanded(path)
     if not path.is_file():
         raise MissingWeights(f"{path}: there is no such file of weights")
     try:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
+from ilk.cache_folder import home_expanded
 from ilk.errors import InvalidInput
 from ilk.importing.trial import try_out
 from ilk.model_files import graph as edits
@@ -92,7 +93,7 @@ def read_network(
 def _read(source: bytes | str | Path) -> tuple[ModelProto, str, str]:
     """Return the network, the SHA-256 of its file, and what that is called."""
     onnx = edits.onnx_package()
-    path = None if isinstance(source, bytes) else Path(source).expanduser()
+    path = None if isinstance(source, bytes) else home_expanded(source)
     where = "the bytes" if path is None else str(path)
     if path is not None and not path.is_file():
         what = "a folder" if path.is_dir() else "nothing"

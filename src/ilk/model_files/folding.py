@@ -6,7 +6,7 @@ import hashlib
 from contextlib import suppress
 from pathlib import Path
 
-from ilk.cache_folder import cache_folder
+from ilk.cache_folder import find_cache_folder
 from ilk.errors import WrongWeights
 from ilk.model_files.downloading import write_whole
 from ilk.model_files.finding import ModelFile
@@ -55,10 +55,11 @@ def folded(file: ModelFile) -> bytes:
 
 
 def _kept(file: ModelFile) -> Path | None:
-    """Return where in the cache it is kept, if there is a hash to know it by."""
-    if not file.folded_sha256:
+    """Return where in the cache it is kept, if there is a cache, and a hash to know it by."""
+    folder = find_cache_folder("models")
+    if not file.folded_sha256 or folder is None:
         return None
-    return cache_folder("models") / f"{file.name}_float32_{file.folded_sha256[:16]}.onnx"
+    return folder / f"{file.name}_float32_{file.folded_sha256[:16]}.onnx"
 
 
 def _fold(file: ModelFile) -> bytes:
