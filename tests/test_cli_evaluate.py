@@ -93,7 +93,7 @@ def test_the_table_the_file_and_the_page(source: Path, tmp_path: Path) -> None:
     saved, page = tmp_path / "found.json", tmp_path / "report.html"
     done = run(evaluate, model, source, "--exemplars", 3, "--save", saved, "--report", page)
     assert done.exit_code == 0, done.output
-    for told in ("recall_at_1", "fnir_at_fpir_0.01", "auroc", "eer", "not enough probes"):
+    for told in ("recall_at_1", "fnir_at_fpir_0.13", "auroc", "eer"):
         assert told in done.stdout
     assert "items 240" in done.stdout
     found = Evaluation.from_json(json.loads(saved.read_text()))
@@ -110,7 +110,24 @@ def test_json_is_all_there_is_on_stdout(source: Path, tmp_path: Path) -> None:
     assert content["settings"]["seed"] == 3
     names = {figure["name"]: figure["value"] for figure in content["figures"]}
     assert names["recall_at_1"] > 0.9
-    assert names["fnir_at_fpir_0.001"] is None
+    assert content["settings"]["fpir_targets"] == [0.13]
+    assert names["fnir_at_fpir_0.13"] is not None
+
+
+def test_rates_of_strangers_are_chosen(source: Path, tmp_path: Path) -> None:
+    """Thirty classes: fifteen are strangers, and seven of them judge the others."""
+    model = artifact(tmp_path / "model", 16)
+    done = run(evaluate, model, source, "--json", "--fpir", 0.2, "--fpir", 0.001, "--fpir", 0.2)
+    content = json.loads(done.stdout)
+    assert content["settings"]["fpir_targets"] == [0.001, 0.2]
+    found = {figure["name"]: figure for figure in content["figures"]}
+    assert found["fnir_at_fpir_0.2"]["value"] is not None
+    assert found["fnir_at_fpir_0.001"]["value"] is None
+    assert "there are 7, which carry 0.13 or more (--fpir)" in found["fnir_at_fpir_0.001"]["note"]
+    for protocol in ("retrieval", "lfw"):
+        refused = run(evaluate, model, source, "--protocol", protocol, "--fpir", 0.2)
+        assert refused.exit_code == 2
+        assert "--fpir goes with --protocol all or open-set" in refused.output
 
 
 def test_classes_that_training_saw_are_refused(source: Path, tmp_path: Path) -> None:

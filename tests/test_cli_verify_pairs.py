@@ -249,8 +249,8 @@ def test_each_protocol_measures_what_it_says(artifact: Path, folder: Path) -> No
     assert open_set["counts"]["mated_probes"] == 20
     assert open_set["counts"]["non_mated_probes"] == 30
     assert "recall_at_1" not in named(open_set["figures"])
-    achieved = named(open_set["figures"])["fpir_at_target_0.01"]
-    assert achieved["value"] is None or "clustered" in achieved["note"]
+    assert open_set["settings"]["fpir_targets"] == [0.1]
+    assert "clustered" in named(open_set["figures"])["fpir_at_target_0.1"]["note"]
     wrong = run("evaluate", artifact, folder, "--strangers-up-to", 1, fails=True)
     assert wrong.exit_code == 2
 
@@ -264,11 +264,18 @@ def test_groups_and_failures_of_an_evaluation(artifact: Path, folder: Path, tmp_
     assert named(content["figures"])["fta"]["value"] == pytest.approx(1 / 190)
     assert named(content["figures"])["fte"]["value"] == 0
     (table,) = content["groups"]
-    assert {rate["rate"] for rate in table["rates"]} == {"missed_at_1", "fta"}
+    assert {rate["rate"].split("_0.")[0] for rate in table["rates"]} == {
+        "fnir_at_fpir",
+        "fpir_at_target",
+        "fta",
+    }
     assert "By camera" in page.read_text(encoding="utf-8")
     lost = {r["group"]: r["value"] * r["num_trials"] for r in table["rates"] if r["rate"] == "fta"}
     assert lost == {"back": pytest.approx(1), "front": 0}
-    told = run("evaluate", artifact, folder / "table.csv", *options).stdout
+    told = run(
+        "evaluate", artifact, folder / "table.csv", *options, "--protocol", "retrieval"
+    ).stdout
+    assert "missed_at_1" in told
     assert "by camera" in told
     assert "left out: Person_03/Person_03_0002.png" in told
 

@@ -36,7 +36,8 @@ def clusters(
 
 def run(embeddings: np.ndarray, ids: np.ndarray, distance: Distance, **options: int) -> OpenSet:
     bootstrap = ClassBootstrap(ids.max() + 1, num_draws=200)
-    return open_set(embeddings, ids, distance, EvaluationSettings(**options), bootstrap)  # type: ignore[arg-type]
+    settings = EvaluationSettings(**{"fpir_targets": (0.01, 0.001), **options})  # type: ignore[arg-type]
+    return open_set(embeddings, ids, distance, settings, bootstrap)
 
 
 def value(found: OpenSet, name: str) -> float:
@@ -116,8 +117,26 @@ def test_too_few_strangers_give_no_figure_but_a_reason() -> None:
         assert found[name].value is None
         assert found[name].note.startswith("not enough probes")
         assert found[name].num_trials == 100
-    assert "at least 999" in found["fnir_at_fpir_0.001"].note
+    note = found["fnir_at_fpir_0.001"].note
+    assert "needs 999 classes of strangers in each half, and there are 5, which carry 0.17" in note
     assert found["auroc"].value is not None
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "targets"),
+    [(8, (0.34,)), (20, (0.17,)), (36, (0.1,)), (76, (0.05, 0.1)), (396, (0.01, 0.05))],
+)
+def test_without_rates_they_are_the_smallest_that_the_strangers_can_carry(
+    num_classes: int, targets: tuple[float, ...]
+) -> None:
+    """Half of the classes are strangers, and half of these judge the others."""
+    embeddings, ids = clusters(num_classes, 6, 0.5)
+    bootstrap = ClassBootstrap(num_classes, num_draws=20)
+    found = open_set(embeddings, ids, Cosine(), EvaluationSettings(num_draws=1), bootstrap)
+    assert found.fpir_targets == targets
+    for target in targets:
+        assert value(found, f"fnir_at_fpir_{target:g}") >= 0
+        assert value(found, f"fpir_at_target_{target:g}") >= 0
 
 
 def test_classes_too_small_to_enroll_give_no_figure_but_a_reason() -> None:

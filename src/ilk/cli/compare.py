@@ -35,6 +35,7 @@ def compare(
     source: str | None,
     exemplars: int,
     other_groups: bool,
+    rates: tuple[float, ...],
     draws: int,
     seed: int,
     memory_mib: int,
@@ -56,6 +57,7 @@ def compare(
 
     settings = EvaluationSettings(
         num_exemplars=exemplars,
+        fpir_targets=tuple(sorted(set(rates))),
         exclude_same_group=other_groups,
         num_draws=draws,
         seed=seed,

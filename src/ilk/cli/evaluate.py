@@ -49,6 +49,15 @@ def protocol_options(command: _Command) -> _Command:
             "--draws", default=5, show_default=True, help="Draws of the open-set protocol."
         ),
         click.option(
+            "--fpir",
+            "rates",
+            metavar="RATE",
+            multiple=True,
+            type=click.FloatRange(0, 1, min_open=True, max_open=True),
+            help="The share of strangers that may get a name, such as 0.05. Repeatable. Default: "
+            "the two smallest of 0.001, 0.01, 0.05 and 0.1 that the strangers can carry.",
+        ),
+        click.option(
             "--other-groups",
             is_flag=True,
             help="Leave out probes that share a group (a burst, a drawer) with an exemplar.",
@@ -99,6 +108,7 @@ def evaluate(
     protocol: Literal["all", "retrieval", "open-set", "lfw"],
     exemplars: int,
     other_groups: bool,
+    rates: tuple[float, ...],
     draws: int,
     seed: int,
     memory_mib: int,
@@ -130,10 +140,13 @@ def evaluate(
 
     Pictures in which nothing is found are counted (fta, fte) and listed; with lfw they are errors.
     """
+    if rates and protocol in ("retrieval", "lfw"):
+        raise click.UsageError("--fpir goes with --protocol all or open-set.")
     if protocol == "lfw":
         asked = pairs_file(source, pairs)
     settings = _settings(
         exemplars=exemplars,
+        fpir_targets=tuple(sorted(set(rates))),
         exclude_same_group=other_groups,
         num_draws=draws,
         seed=seed,

@@ -117,7 +117,9 @@ def compare_evaluations(
 
 
 def _check_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
-    left_out = ("distance", "num_bootstraps", "max_comparisons", "fmr_targets", "artifact")
+    # Only figures of the same rates are compared.
+    rates = ["fmr_targets", "fpir_targets"]
+    left_out = ["distance", "num_bootstraps", "max_comparisons", "artifact", *rates]
     differing = sorted(key for key in {*a, *b} if key not in left_out and a.get(key) != b.get(key))
     if differing:
         told = ", ".join(f"{key} {a.get(key)!r} and {b.get(key)!r}" for key in differing)

@@ -63,8 +63,8 @@ def evaluate(
         >>> found = evaluate(centres + 0.1 * rng.normal(size=(160, 16)), labels, Euclidean())
         >>> found.figure("recall_at_1").value, found.figure("eer").value
         (1.0, 0.0)
-        >>> found.figure("fnir_at_fpir_0.001").note[:17]
-        'not enough probes'
+        >>> found.figure("fnir_at_fpir_0.17").value  # five classes carry no smaller rate
+        0.0
     """
     settings = settings or EvaluationSettings()
     names = [str(label) for label in labels]
@@ -117,7 +117,11 @@ def evaluate(
             **found.counts,
             **compared.counts,
         },
-        settings={**settings.comparable, "distance": distance.settings},
+        settings={
+            **settings.comparable,
+            "fpir_targets": list(found.fpir_targets or settings.fpir_targets),
+            "distance": distance.settings,
+        },
         classes=classes,
         class_ids=class_ids,
         hashes=tuple(hashes),

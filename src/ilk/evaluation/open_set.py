@@ -11,12 +11,12 @@ Shapes: N items, P probes, C classes, b draws of the bootstrap.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
 
-from ilk.calibration import limit_for_fpir
+from ilk.calibration import least_rate, limit_for_fpir, trials_needed
 from ilk.distances import Distance
 from ilk.errors import InvalidInput, NotEnoughTrials
 from ilk.evaluation.figures import Curve, Figure, OpenSetTrial
@@ -32,7 +32,7 @@ from ilk.evaluation.identification import (
 )
 from ilk.evaluation.intervals import ClassBootstrap
 from ilk.evaluation.protocol import Draw, draw_protocol
-from ilk.evaluation.settings import EvaluationSettings
+from ilk.evaluation.settings import EvaluationSettings, carried_rates
 from ilk.evaluation.shares import Share
 from ilk.thresholds import Threshold, within
 
@@ -47,6 +47,8 @@ class OpenSet:
     """What the open-set protocol found."""
 
     figures: tuple[Figure, ...]
+    fpir_targets: tuple[float, ...] = ()
+    """The rates of the figures."""
     per_query: dict[str, np.ndarray] = field(default_factory=dict)
     strangers: dict[str, np.ndarray] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
@@ -90,17 +92,22 @@ def open_set(
                 groups=groups if settings.exclude_same_group else None,
             )
         except InvalidInput as error:
-            return OpenSet(tuple(_nothing(name, str(error)) for name in _names(settings)))
+            names = _names(settings.fpir_targets or carried_rates(9))
+            return OpenSet(tuple(_nothing(name, str(error)) for name in names))
         answers = answer(
             embeddings, class_ids, distance, draw, memory_bytes=settings.memory_mib << 20
         )
         asked.append((draw, answers))
         if progress is not None:
             progress(number + 1, settings.num_draws)
+    if not settings.fpir_targets:
+        fewest = min(_fewest_classes(draw, class_ids) for draw, _ in asked)
+        settings = replace(settings, fpir_targets=carried_rates(fewest))
     figures, per_query, strangers = _all_figures(asked, class_ids, settings, bootstrap)
     draw, answers = asked[0]
     return OpenSet(
         figures=figures,
+        fpir_targets=settings.fpir_targets,
         per_query=per_query,
         strangers=strangers,
         curves={"dir": _dir_curve(asked)},
@@ -116,9 +123,21 @@ def open_set(
     )
 
 
-def _names(settings: EvaluationSettings) -> list[str]:
-    rates = [f"fnir_at_fpir_{target:g}" for target in settings.fpir_targets]
-    achieved = [f"fpir_at_target_{target:g}" for target in settings.fpir_targets]
+def _fewest_classes(draw: Draw, class_ids: np.ndarray) -> int:
+    """Return how many classes the smaller half of the strangers has."""
+    return min(len(np.unique(class_ids[draw.strangers[draw.half == half]])) for half in (0, 1))
+
+
+def _too_few(target: float, num_classes: int) -> str:
+    return (
+        f"a rate of {target:g} needs {trials_needed(target):,} classes of strangers in each half, "
+        f"and there are {num_classes:,}, which carry {least_rate(num_classes):g} or more (--fpir)"
+    )
+
+
+def _names(targets: Sequence[float]) -> list[str]:
+    rates = [f"fnir_at_fpir_{target:g}" for target in targets]
+    achieved = [f"fpir_at_target_{target:g}" for target in targets]
     return [*rates, *achieved, "auroc", "rank_1"]
 
 
@@ -143,10 +162,11 @@ def _all_figures(
         name = f"fnir_at_fpir_{target:g}"
         try:
             limits = [halves_limits(answers, draw.half, target) for draw, answers in asked]
-        except NotEnoughTrials as error:
+        except NotEnoughTrials:
             counts = _stranger_counts(draw, class_ids)
-            figures.append(_nothing(name, f"in half of the strangers, {error}", *counts))
-            achieved.append(_nothing(f"fpir_at_target_{target:g}", str(error), *counts))
+            reason = _too_few(target, _fewest_classes(draw, class_ids))
+            figures.append(_nothing(name, reason, *counts))
+            achieved.append(_nothing(f"fpir_at_target_{target:g}", reason, *counts))
             continue
         missed = [
             (misses(answers, zero) + misses(answers, one)) / 2

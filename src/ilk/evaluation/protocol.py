@@ -114,7 +114,9 @@ def draw_protocol(
     mated = np.flatnonzero(is_enrolled & is_probe & ~same_group)
     strangers = np.flatnonzero(np.isin(class_ids, others))
     if not len(mated):
-        raise InvalidInput("every mated probe shares a group with an exemplar; allow same groups")
+        raise InvalidInput(
+            "every mated probe shares a group with an exemplar; leave out --other-groups"
+        )
     half_of = np.zeros(len(sizes), np.int64)
     half_of[others] = np.arange(len(others)) % 2
     half = half_of[class_ids[strangers]]

@@ -5,12 +5,29 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, final, get_args
 
+from ilk.calibration import least_rate, trials_needed
 from ilk.errors import InvalidInput
 
-__all__ = ["EvaluationSettings", "Protocol"]
+__all__ = ["EvaluationSettings", "Protocol", "carried_rates"]
 
 Protocol = Literal["all", "retrieval", "open-set"]
 """What is measured; "all" is retrieval, open set and all pairs."""
+
+_RATES = (0.001, 0.01, 0.05, 0.1)
+_NUM_RATES = 2
+
+
+def carried_rates(num_classes: int) -> tuple[float, ...]:
+    """Return the two smallest of 0.1, 1, 5 and 10 % that so many classes of strangers can carry.
+
+    Fewer where fewer can be carried, and where none of them can, the smallest that can.
+
+    Example:
+        >>> carried_rates(2000), carried_rates(50), carried_rates(9), carried_rates(4)
+        ((0.001, 0.01), (0.05, 0.1), (0.1,), (0.2,))
+    """
+    carried = [rate for rate in _RATES if trials_needed(rate) <= num_classes]
+    return tuple(carried[:_NUM_RATES]) or (least_rate(num_classes),)
 
 
 @final
@@ -40,8 +57,9 @@ class EvaluationSettings:
     `num_exemplars` are enrolled, and strangers are those of at most so many items."""
     num_draws: int = 5
     """How often the open-set protocol is drawn; its figures are means over the draws."""
-    fpir_targets: tuple[float, ...] = (0.01, 0.001)
-    """Rates at which strangers may get a name."""
+    fpir_targets: tuple[float, ...] = ()
+    """Rates at which strangers may get a name. Without any, `carried_rates` of the classes of
+    strangers in the smaller half."""
     fmr_targets: tuple[float, ...] = (0.01, 0.001, 0.0001)
     """Rates at which impostor comparisons may be accepted."""
     exclude_same_group: bool = False
