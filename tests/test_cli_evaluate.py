@@ -186,6 +186,7 @@ def test_compare_says_which_is_better(source: Path, tmp_path: Path) -> None:
     shown = run(compare, weak, strong, source)
     (row,) = [line.split() for line in shown.stdout.splitlines() if line.startswith("map_at_r")]
     assert row[-1] == "B"
+    assert "one training run per side" in shown.stdout
     assert "classes that gained most (map_at_r): class" in shown.stdout
 
 
@@ -198,6 +199,36 @@ def test_compare_reads_what_evaluate_saved(source: Path, tmp_path: Path) -> None
     assert done.exit_code == 0, done.output
     live = run(compare, tmp_path / "model 3", tmp_path / "model 16", source, "--json")
     assert json.loads(done.stdout) == json.loads(live.stdout)
+
+
+def test_runs_of_several_seeds_are_compared(source: Path, tmp_path: Path) -> None:
+    a, b = ([artifact(tmp_path / f"{n} pixels", n) for n in sizes] for sizes in ((3, 4), (14, 16)))
+    options = ("--draws", 1, "--show", 1)
+    done = run(compare, *a, "--against", *b, "--on", source, *options)
+    assert done.exit_code == 0, done.output
+    assert "2 runs of A, 2 runs of B: the interval covers other classes and other seeds" in (
+        done.stdout
+    )
+    found = json.loads(run(compare, *a, "--on", source, "--json", "--against", *b).stdout)
+    assert found["num_runs"] == [2, 2]
+    assert 0 < found["differences"][0]["seed_share"] < 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("a",), "Give A and B"),
+        (("a", "b", "c", "d"), "Give A and B"),
+        (("a", "b"), "give the SOURCE"),
+        (("a", "b", "--against"), "--against needs the runs of B"),
+        (("a", "b", "--against", "c"), "at least two on both, got 2 and 1"),
+        (("a", "b", "--against", "c", "d"), "give the SOURCE"),
+    ],
+)
+def test_compare_says_what_to_give(words: tuple[str, ...], told: str) -> None:
+    refused = run(compare, *words)
+    assert refused.exit_code == 2
+    assert told in " ".join(refused.output.split())
 
 
 def test_compare_is_told_what_is_missing(source: Path, tmp_path: Path) -> None:

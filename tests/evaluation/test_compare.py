@@ -39,10 +39,10 @@ def test_the_interval_is_of_the_paired_difference() -> None:
     assert found.high is not None
     assert 0.04 < found.low < found.difference < found.high < 0.06
     assert found.p_value < 0.001
-    assert found.chance_b_higher == 1.0
+    assert found.chance_b_better == 1.0
     (back,) = compare_evaluations(scored(second), scored(first)).differences
     assert back.difference == -found.difference
-    assert back.chance_b_higher == 0.0
+    assert back.chance_b_better == 0.0
 
 
 def test_chance_is_called_better_as_seldom_as_it_should() -> None:
@@ -74,7 +74,7 @@ def test_no_difference_is_no_difference() -> None:
     values = np.random.default_rng(0).random(120)
     (found,) = compare_evaluations(scored(values), scored(values)).differences
     assert (found.difference, found.low, found.high) == (0.0, 0.0, 0.0)
-    assert (found.chance_b_higher, found.p_value) == (0.5, 1.0)
+    assert (found.chance_b_better, found.p_value) == (0.5, 1.0)
 
 
 def test_items_are_paired_by_content_not_by_position() -> None:
@@ -137,3 +137,47 @@ def test_two_encoders_on_one_source() -> None:
     assert fnir.high is not None
     assert fnir.high < 0
     assert fnir.a == pytest.approx(weak.figure("fnir_at_fpir_0.1").value)
+
+
+def test_runs_of_several_seeds_are_part_of_the_interval() -> None:
+    """Each pair of runs differs by far more than chance of classes, and the seeds by as much."""
+    rng = np.random.default_rng(0)
+    base = rng.normal(0.5, 0.3, 120)
+
+    def side(*shifts: float) -> list[Evaluation]:
+        return [scored(base + shift + rng.normal(0, 0.01, 120)) for shift in shifts]
+
+    one = compare_evaluations(*side(0.00), *side(0.05))
+    assert one.num_runs == (1, 1)
+    assert one.differences[0].p_value < 0.01
+    assert one.differences[0].seed_share is None
+    found = compare_evaluations(side(0.00, 0.06, -0.05), side(0.05, -0.03, 0.02))
+    (row,) = found.differences
+    assert found.num_runs == (3, 3)
+    assert row.difference == pytest.approx(0.01, abs=0.005)
+    assert row.low is not None
+    assert row.high is not None
+    assert row.low < 0 < row.high
+    assert row.p_value > 0.3
+    assert row.seed_share is not None
+    assert row.seed_share > 0.9
+    apart = compare_evaluations(side(0.00, 0.01, 0.02), side(0.30, 0.31, 0.29))
+    assert apart.differences[0].p_value < 0.05
+    assert apart.differences[0].chance_b_better > 0.97
+    assert apart.to_json()["num_runs"] == [3, 3]
+
+
+def test_the_chance_of_an_error_rate_is_of_less() -> None:
+    errors = replace(scored(np.zeros(120)), per_query={"fnir_at_fpir_0.1": np.full(120, 0.5)})
+    fewer = replace(errors, per_query={"fnir_at_fpir_0.1": np.full(120, 0.2)})
+    (row,) = compare_evaluations(errors, fewer).differences
+    assert row.difference == pytest.approx(-0.3)
+    assert row.chance_b_better == 1.0
+
+
+def test_one_run_against_several_is_refused() -> None:
+    values = scored(np.zeros(120))
+    with pytest.raises(InvalidInput, match="at least two on both, got 1 and 2"):
+        compare_evaluations(values, [values, values])
+    with pytest.raises(InvalidInput, match="got 0 and 0"):
+        compare_evaluations([], [])

@@ -14,24 +14,48 @@ from ilk.cli.unseen import embed_unseen
 
 if TYPE_CHECKING:
     from ilk.detecting import Choice
-    from ilk.evaluation import Comparison, Difference, Evaluation
+    from ilk.evaluation import Comparison, Difference, Evaluation, EvaluationSettings
 
 __all__ = ["compare"]
 
 _SHOWN = "map_at_r"
 """The figure whose changes per class are listed."""
+_AGAINST = "--against"
 
 
-@click.command()
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
-@click.argument("source", required=False)
+class _Command(click.Command):
+    """Takes all that follows --against, up to the next option, as its values."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give each of them an --against of its own."""
+        spread, is_against = list[str](), False
+        for word in args:
+            if word.startswith("-"):
+                is_against = word == _AGAINST
+            if is_against:
+                spread += [] if word == _AGAINST else [_AGAINST, word]
+            else:
+                spread.append(word)
+        if _AGAINST in args and _AGAINST not in spread:
+            raise click.UsageError("--against needs the runs of B: --against B1 B2 B3.", ctx)
+        return super().parse_args(ctx, spread)
+
+
+@click.command(cls=_Command)
+@click.argument("runs", metavar="A... [B [SOURCE]]", nargs=-1, required=True)
+@click.option(
+    _AGAINST,
+    metavar="B...",
+    multiple=True,
+    help="The runs of B; all other artifacts are runs of A.",
+)
+@click.option("--on", "source", metavar="SOURCE", help="What artifacts are evaluated on.")
 @protocol_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, differences per class included.")
 @click.option("--show", default=5, show_default=True, help="Classes to list that changed most.")
 def compare(
-    a: Path,
-    b: Path,
+    runs: tuple[str, ...],
+    against: tuple[str, ...],
     source: str | None,
     exemplars: int,
     other_groups: bool,
@@ -39,22 +63,26 @@ def compare(
     draws: int,
     seed: int,
     memory_mib: int,
-    batch_size: int,
-    on_unreadable: Literal["stop", "skip"],
-    allow_overlap: bool,
-    detector: str | None,
-    choice: Choice,
     as_json: bool,
     show: int,
+    **options: Any,
 ) -> None:
     """Tell whether artifact B is better than A, with an interval.
 
     A and B are artifacts, evaluated on SOURCE; or files that `ilk evaluate --save` wrote about the
     same items, and no SOURCE. Both get the same queries, galleries and probes, and what is judged
     is the difference per query, B minus A.
-    """
+
+    One training run per side says nothing of what another seed would change. Of several runs with
+    different seeds on each side, the interval covers the seeds, too:
+
+    \b
+        ilk compare old.ilk new.ilk unseen/
+        ilk compare old1.ilk old2.ilk old3.ilk --against new1.ilk new2.ilk new3.ilk --on unseen/
+    """  # noqa: D301
     from ilk.evaluation import EvaluationSettings, compare_evaluations
 
+    sides, source = _sides(runs, against, source)
     settings = EvaluationSettings(
         num_exemplars=exemplars,
         fpir_targets=tuple(sorted(set(rates))),
@@ -63,31 +91,71 @@ def compare(
         seed=seed,
         memory_mib=memory_mib,
     )
-
-    def measured(path: Path) -> Evaluation:
-        if path.is_file():
-            return _read(path)
-        if source is None:
-            raise click.UsageError(f"{path} is an artifact: give the SOURCE to evaluate it on.")
-        artifact = load_artifact(path)
-        acquired = embed_unseen(
-            artifact,
-            source,
-            detector=detector,
-            choice=choice,
-            batch_size=batch_size,
-            on_unreadable=on_unreadable,
-            allow=allow_overlap,
-        )
-        return evaluate_embedded(artifact, acquired.embedded, settings)
-
-    if source is not None and a.is_file() and b.is_file():
-        raise click.UsageError("SOURCE goes with artifacts; two saved evaluations need none.")
-    found = compare_evaluations(measured(a), measured(b), seed=seed)
+    a, b = ([_measured(path, source, settings, **options) for path in side] for side in sides)
+    found = compare_evaluations(a, b, seed=seed)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2, allow_nan=False))
     else:
         _print(found, show)
+
+
+def _sides(
+    runs: tuple[str, ...], against: tuple[str, ...], source: str | None
+) -> tuple[tuple[list[Path], list[Path]], str | None]:
+    """Return the runs of A and of B, and what to evaluate them on.
+
+    Raises:
+        UsageError: There are too few or too many, or a SOURCE too few or too many.
+    """
+    if not against:
+        if len(runs) == 3 and source is None:
+            *runs_of, source = runs
+            runs = tuple(runs_of)
+        if len(runs) != 2:
+            raise click.UsageError(
+                "Give A and B, and SOURCE if they are artifacts; of several runs A1 A2 --against "
+                "B1 B2 --on SOURCE."
+            )
+        runs, against = runs[:1], runs[1:]
+    sides = list(map(Path, runs)), list(map(Path, against))
+    if (len(runs) == 1) != (len(against) == 1):
+        raise click.UsageError(
+            f"Give one run on either side or at least two on both, got {len(runs)} and "
+            f"{len(against)}: what seeds change must be seen on both."
+        )
+    folders = [path for side in sides for path in side if not path.is_file()]
+    if source is None and folders:
+        raise click.UsageError(f"{folders[0]} is an artifact: give the SOURCE to evaluate it on.")
+    if source is not None and not folders:
+        raise click.UsageError("SOURCE goes with artifacts; saved evaluations need none.")
+    return sides, source
+
+
+def _measured(
+    path: Path,
+    source: str | None,
+    settings: EvaluationSettings,
+    *,
+    detector: str | None,
+    choice: Choice,
+    batch_size: int,
+    on_unreadable: Literal["stop", "skip"],
+    allow_overlap: bool,
+) -> Evaluation:
+    """Return the evaluation of a file, or that of an artifact on the source."""
+    if path.is_file() or source is None:
+        return _read(path)
+    artifact = load_artifact(path)
+    acquired = embed_unseen(
+        artifact,
+        source,
+        detector=detector,
+        choice=choice,
+        batch_size=batch_size,
+        on_unreadable=on_unreadable,
+        allow=allow_overlap,
+    )
+    return evaluate_embedded(artifact, acquired.embedded, settings)
 
 
 def _read(path: Path) -> Evaluation:
@@ -105,26 +173,31 @@ def _read(path: Path) -> Evaluation:
 
 
 def _print(found: Comparison, show: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from ilk.cli.words import print_table
+    from ilk.words import counted
 
-    console = Console(highlight=False, soft_wrap=True)
-    table = Table(box=None, pad_edge=False, collapse_padding=True)
-    table.add_column("figure", no_wrap=True)
-    for title in ("A", "B", "B - A", "95 % interval", "P(B>A)", "p", "better"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for difference in found.differences:
-        table.add_row(*_row(difference))
-    console.print(table, markup=False)
+    titles = ("figure", "A", "B", "B - A", "95 % interval", "P(B better)", "p", "better")
+    right = ("A", "B", "-", "interval", "P(B", "p")
+    print_table(titles, map(_row, found.differences), right=" ".join((*titles[1:], *right)))
     sizes = {
-        f"{row.num_queries:,} queries of {row.num_classes:,} classes" for row in found.differences
+        f"{counted(row.num_queries, 'query', 'queries')} of "
+        f"{counted(row.num_classes, 'class', 'classes')}"
+        for row in found.differences
     }
-    console.print(f"\nover {' or '.join(sorted(sizes))}; lower is better for fnir", markup=False)
+    click.echo(f"\nover {' or '.join(sorted(sizes))}; lower is better for fnir")
     for note in sorted({row.note for row in found.differences if row.note}):
-        console.print(note, markup=False)
+        click.echo(note)
+    if found.num_runs == (1, 1):
+        click.echo(
+            "one training run per side: the interval is about other classes, and does not cover "
+            "what another seed would change; give runs of several seeds with --against"
+        )
+    else:
+        of = counted(found.num_runs[0], "run"), counted(found.num_runs[1], "run")
+        click.echo(f"{of[0]} of A, {of[1]} of B: the interval covers other classes and other seeds")
     for title, changes in _changed_most(found.per_class.get(_SHOWN, {}), show):
         told = ", ".join(f"{label} {value:+.3f}" for label, value in changes)
-        console.print(f"classes that {title} most ({_SHOWN}): {told}", markup=False)
+        click.echo(f"classes that {title} most ({_SHOWN}): {told}")
 
 
 def _changed_most(
@@ -138,17 +211,28 @@ def _changed_most(
 
 
 def _row(row: Difference) -> tuple[str, ...]:
-    interval = "" if row.low is None else f"{row.low:+.3f} to {row.high:+.3f}"
     return (
         row.name,
         f"{row.a:.3f}",
         f"{row.b:.3f}",
         f"{row.difference:+.3f}",
-        interval,
-        f"{row.chance_b_higher:.3f}",
-        f"{row.p_value:.4f}",
+        "" if row.low is None else f"{row.low:+.3f} to {row.high:+.3f}",
+        _chance(row.chance_b_better),
+        f"{row.p_value:.4f}" if row.p_value >= 1e-4 else "< 0.0001",
         _better(row),
     )
+
+
+def _chance(share: float) -> str:
+    """Return a share of draws; none of 2,000 is not never.
+
+    Example:
+        >>> _chance(1.0), _chance(0.0), _chance(0.5)
+        ('> 0.999', '< 0.001', '0.500')
+    """
+    if 0.001 <= share <= 0.999:
+        return f"{share:.3f}"
+    return "> 0.999" if share > 0.5 else "< 0.001"
 
 
 def _better(row: Difference) -> str:

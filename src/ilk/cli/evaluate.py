@@ -125,7 +125,7 @@ def evaluate(
     save: Path | None,
     report: Path | None,
 ) -> None:
-    r"""Measure an artifact on classes that it never saw.
+    """Measure an artifact on classes that it never saw.
 
     ARTIFACT is a folder that `ilk train` wrote, or the name of a ready one. SOURCE is a folder with
     a folder per class, a table or a data set by name. Refuses if training saw one of the classes or
@@ -139,7 +139,7 @@ def evaluate(
     lfw        the pairs of a pairs file: mean and standard error over ten folds
 
     Pictures in which nothing is found are counted (fta, fte) and listed; with lfw they are errors.
-    """
+    """  # noqa: D301
     if rates and protocol in ("retrieval", "lfw"):
         raise click.UsageError("--fpir goes with --protocol all or open-set.")
     if protocol == "lfw":

@@ -19,7 +19,7 @@ _COMMANDS = {
     "train": "Train an encoder artifact from labelled items.",
     "evaluate": "Measure an artifact on classes that it never saw.",
     "verify-pairs": "Measure verification on a file of pairs, such as LFW's.",
-    "compare": "Tell whether artifact A is better than B, with an interval.",
+    "compare": "Tell whether artifact B is better than A, with an interval.",
     "artifact": "Import an encoder, get a ready one, look at one.",
     "gallery": "Make a gallery, look at it, change it, calibrate it.",
     "enroll": "Enroll examples of classes in a gallery.",

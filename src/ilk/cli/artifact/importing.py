@@ -85,9 +85,10 @@ def import_network(
     It is run before anything is written: one float32 input, one embedding per input, the same
     whatever is beside it. A network that was exported for one input at a time is opened for many.
 
-        ilk artifact import arcface.onnx --preprocess size_pixels=112 --distance cosine --detector
-        faces,size_pixels=112 --cohort people/
-    """
+    \b
+        ilk artifact import arcface.onnx --preprocess size_pixels=112 \\
+            --detector faces,size_pixels=112 --cohort people/
+    """  # noqa: D301
     from ilk.artifact import Artifact
     from ilk.cli.artifact.show import tell_artifact
     from ilk.cli.artifact.words import named_settings, preprocess_settings
