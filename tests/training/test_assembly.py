@@ -15,6 +15,7 @@ from ilk.items import Items
 from ilk.training import assembly
 from ilk.training.inputs import TrainingInputs
 from ilk.training.plan import make_plan
+from ilk.training.progress import Display
 
 
 def _families() -> Items:
@@ -45,7 +46,7 @@ def test_siblings_meet_in_batches_and_turn_alike(
         f"batch.classes_per_parent={classes_per_parent}",
     )
     plan = make_plan(run, _families())
-    training, validation = assembly.load_parts(plan, lambda line: None)
+    training, validation = assembly.load_parts(plan, Display(lambda line: None))
     module = assembly.make_module(plan, training, validation)
     data = assembly.make_data(plan, training, validation, module)
     labels = np.array(training.items.labels)

@@ -14,6 +14,7 @@ from ilk.config.settings import (
     Schedule,
     Trainer,
     differences,
+    flat,
 )
 from ilk.config.toml import as_toml
 
@@ -32,6 +33,7 @@ __all__ = [
     "as_toml",
     "changed",
     "differences",
+    "flat",
     "load_run",
     "run_from",
 ]

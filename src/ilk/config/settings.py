@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ __all__ = [
     "Schedule",
     "Trainer",
     "differences",
+    "flat",
 ]
 
 Auto = Literal["auto"]
@@ -155,7 +156,8 @@ class Trainer:
     deterministic: bool = True
     """Ask a GPU for the same result every time."""
     loggers: tuple[str, ...] = ("csv", "tensorboard")
-    """Of csv, tensorboard, mlflow and wandb."""
+    """Of csv, tensorboard, mlflow and wandb; `mlflow:ADDRESS` takes the address of a database or
+    server, such as mlflow:sqlite:///runs.db."""
     log_every: int = 10
     """In steps."""
 
@@ -194,17 +196,23 @@ def differences(first: Run, second: Run) -> Iterator[tuple[str, Any, Any]]:
         >>> list(differences(Run(), Run(seed=2)))
         [('seed', 0, 2)]
     """
-    one, other = _flat(first.as_dict()), _flat(second.as_dict())
+    one, other = flat(first.as_dict()), flat(second.as_dict())
     for path in sorted(one.keys() | other.keys()):
         if one.get(path) != other.get(path):
             yield path, one.get(path), other.get(path)
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by dotted path.
+
+    Example:
+        >>> flat({"batch": {"classes": 32}})
+        {'batch.classes': 32}
+    """
+    found: dict[str, Any] = {}
     for key, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
-    return flat
+            found[prefix + key] = value
+    return found

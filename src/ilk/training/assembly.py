@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from ilk.training.loading import Contents, load_contents
 from ilk.training.module import Phases, TrainingModule
 from ilk.training.optimizer import parameter_groups
 from ilk.training.plan import Plan
+from ilk.training.progress import Display
 from ilk.training.schedule import CosineSchedule
 from ilk.training.split import class_parents
 
@@ -27,12 +27,12 @@ __all__ = ["items_hash", "load_parts", "make_data", "make_module"]
 _DEVICES = {"gpu": "cuda", "mps": "mps", "cpu": "cpu"}
 
 
-def load_parts(plan: Plan, tell: Callable[[str], None]) -> tuple[Contents, Contents]:
+def load_parts(plan: Plan, display: Display) -> tuple[Contents, Contents]:
     """Decode training and validation items, or compute their features in mode "head".
 
     Args:
         plan: Says what and how.
-        tell: Takes a line per item that is skipped.
+        display: Takes a line per item that is skipped, and shows how far it is.
 
     Raises:
         UnreadableItem: An item cannot be read, and that should stop.
@@ -45,27 +45,31 @@ def load_parts(plan: Plan, tell: Callable[[str], None]) -> tuple[Contents, Conte
             device = torch.device(
                 {"gpu": "cuda"}.get(run.trainer.accelerator, run.trainer.accelerator)
             )
-            tell(f"running the backbone over {len(items):,} {part} items")
-            loaded: Contents = load_features(
-                plan.encoder,
-                items,
-                device=device,
-                on_unreadable=run.data.on_unreadable,
-                cache=EmbeddingCache(),
-            )
+            display.tell(f"running the backbone over {len(items):,} {part} items")
+            with display.count(f"{part} items through the backbone") as count:
+                loaded: Contents = load_features(
+                    plan.encoder,
+                    items,
+                    device=device,
+                    on_unreadable=run.data.on_unreadable,
+                    cache=EmbeddingCache(),
+                    progress=count,
+                )
         else:
-            loaded = load_contents(
-                items,
-                _enlarged(plan) if part == "training" else preprocess,
-                limit_bytes=left,
-                on_unreadable=run.data.on_unreadable,
-                num_threads=int(run.data.num_threads),
-            )
+            with display.count(f"{part} items read") as count:
+                loaded = load_contents(
+                    items,
+                    _enlarged(plan) if part == "training" else preprocess,
+                    limit_bytes=left,
+                    on_unreadable=run.data.on_unreadable,
+                    num_threads=int(run.data.num_threads),
+                    progress=count,
+                )
         left -= loaded.num_bytes
         contents.append(loaded)
     # What was left out before the split is a problem of both parts.
     for problem in dict.fromkeys(p for loaded in contents for p in loaded.items.problems):
-        tell(f"skipped {problem.name}: {problem.reason}")
+        display.tell(f"skipped {problem.name}: {problem.reason}")
     return contents[0], contents[1]
 
 

@@ -22,10 +22,10 @@ from ilk.training.cutting import cut_out
 from ilk.training.export import export_artifact
 from ilk.training.folder import RunFolder
 from ilk.training.loading import Contents
-from ilk.training.logs import make_loggers
+from ilk.training.logs import log_settings, logger_name, make_loggers
 from ilk.training.module import TrainingModule
 from ilk.training.plan import Plan, make_plan
-from ilk.training.progress import Progress, looking_bar
+from ilk.training.progress import Display, Progress
 from ilk.training.trainer import make_trainer, quiet
 from ilk.training.validation import validation_figures
 
@@ -83,8 +83,9 @@ def fit(
         items = open_source(run.data.source, on_unreadable=run.data.on_unreadable)
     if is_main:
         folder.prepare(resume=resume, overwrite=overwrite)
-    with looking_bar(is_terminal=show_bar and is_main) as progress:
-        plan = make_plan(run, items, encoder, cut=partial(cut_out, tell=tell, progress=progress))
+    display = Display(tell, is_terminal=show_bar and is_main)
+    with display.count("pictures looked at") as count:
+        plan = make_plan(run, items, encoder, cut=partial(cut_out, tell=tell, progress=count))
     folder.require_room(_COPIES * sum(p.numel() * 4 for p in plan.encoder.parameters()))
     if is_main:
         folder.keep_settings(plan.run, resume=resume)
@@ -92,22 +93,19 @@ def fit(
         tell(line)
     gpus = range(run.trainer.devices) if plan.run.trainer.accelerator == "gpu" else ()
     with torch.random.fork_rng(devices=gpus):
-        return _train(
-            plan, folder, resume=resume, overwrite=overwrite, tell=tell, show_bar=show_bar
-        )
+        return _train(plan, folder, display, resume=resume, overwrite=overwrite)
 
 
 def _train(
     plan: Plan,
     folder: RunFolder,
+    display: Display,
     *,
     resume: bool,
     overwrite: bool,
-    tell: Callable[[str], None],
-    show_bar: bool,
 ) -> Path:
-    run = plan.run
-    training, validation = load_parts(plan, tell)
+    run, tell = plan.run, display.tell
+    training, validation = load_parts(plan, display)
     module = make_module(plan, training, validation)
     keeper = Keeper(folder.checkpoints, {"items": items_hash(training, validation)})
     if resume:
@@ -116,7 +114,6 @@ def _train(
     steps, every = int(run.schedule.steps), int(run.schedule.validate_every)
     how = f"go on with --resume, what is needed is in {folder.path}"
     with Stopper(keeper, validate_every=every, num_steps=steps, how_to_continue=how) as stopper:
-        progress = Progress(num_steps=steps, tell=tell, is_terminal=show_bar)
         loggers = make_loggers(
             run.trainer.loggers,
             folder.logs,
@@ -127,13 +124,14 @@ def _train(
             trainer = make_trainer(
                 run,
                 loggers=loggers,
-                callbacks=[keeper, stopper, progress],
+                callbacks=[keeper, stopper, Progress(display, num_steps=steps)],
                 num_steps=steps - module.step,
             )
             data = make_data(plan, training, validation, module)
             if not module.scores:
                 # What training does to the weights it starts from may be to spoil them.
                 trainer.validate(module, datamodule=data, verbose=False)
+            log_settings(loggers, run, module)
             if module.step < steps:
                 trainer.fit(module, datamodule=data)
     trainer.strategy.barrier()
@@ -141,39 +139,42 @@ def _train(
     tell(f"taking the weights of step {keeper.best_step}")
     if not trainer.is_global_zero:
         return folder.output
-    return _export(plan, folder, module, training, validation, overwrite=overwrite, tell=tell)
+    return _export(plan, folder, display, module, training, validation, overwrite=overwrite)
 
 
 def _export(
     plan: Plan,
     folder: RunFolder,
+    display: Display,
     module: TrainingModule,
     training: Contents,
     validation: Contents,
     *,
     overwrite: bool,
-    tell: Callable[[str], None],
 ) -> Path:
     embeddings, positions = module.embed(validation.batches(in_order(len(validation.items), 256)))
     class_ids = validation.items.class_ids[positions.numpy()]
-    tell("writing the artifact")
-    return export_artifact(
-        plan.encoder,
-        distance=plan.distance,
-        cohort=validation.items,
-        training_items=training.items,
-        config=_stated(plan),
-        metrics=validation_figures(embeddings, class_ids, plan.distance, seed=plan.run.seed),
-        output=folder.output,
-        seed=plan.run.seed,
-        on_unreadable=plan.run.data.on_unreadable,
-        overwrite=overwrite,
-    )
+    display.tell("writing the artifact")
+    with display.count("items embedded") as count:
+        return export_artifact(
+            plan.encoder,
+            distance=plan.distance,
+            cohort=validation.items,
+            training_items=training.items,
+            config=_stated(plan),
+            metrics=validation_figures(embeddings, class_ids, plan.distance, seed=plan.run.seed),
+            output=folder.output,
+            seed=plan.run.seed,
+            on_unreadable=plan.run.data.on_unreadable,
+            progress=count,
+            overwrite=overwrite,
+        )
 
 
 def _stated(plan: Plan) -> dict[str, Any]:
     """Return the settings for the manifest, whose detector is ready to be opened again."""
     settings = plan.run.as_dict()
+    settings["trainer"]["loggers"] = [logger_name(one) for one in plan.run.trainer.loggers]
     choice = settings["detector"]["choice"]
     settings["detector"] = dict(plan.detector.settings)
     return settings if plan.detector.is_whole else {**settings, "detector_choice": choice}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal, final
 
@@ -115,6 +115,7 @@ def load_contents(
     limit_bytes: int,
     on_unreadable: OnUnreadable = "stop",
     num_threads: int = 0,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Contents:
     """Decode items into memory if they fit, or prepare to read them by and by.
 
@@ -125,6 +126,7 @@ def load_contents(
         on_unreadable: Whether an item that cannot be decoded stops, or is skipped and listed in
             the problems of `Contents.items`.
         num_threads: That read what does not fit; 0 reads in the calling thread.
+        progress: Called with (items read, items in all).
 
     Raises:
         UnreadableItem: An item cannot be decoded, and that should stop.
@@ -133,7 +135,7 @@ def load_contents(
     size = _bytes_per_item(items, preprocess)
     if size * len(items) > limit_bytes:
         return OnDisk(items, preprocess, on_unreadable=on_unreadable, num_threads=num_threads)
-    rows, kept, problems = _decode_all(items, preprocess, on_unreadable)
+    rows, kept, problems = _decode_all(items, preprocess, on_unreadable, progress)
     kept_items = Items(tuple(kept), (*items.problems, *problems), items.origin)
     return InMemory(torch.from_numpy(rows), kept_items)
 
@@ -149,7 +151,10 @@ def _bytes_per_item(items: Items, preprocess: Preprocess) -> int:
 
 
 def _decode_all(
-    items: Items, preprocess: Preprocess, on_unreadable: OnUnreadable
+    items: Items,
+    preprocess: Preprocess,
+    on_unreadable: OnUnreadable,
+    progress: Callable[[int, int], None],
 ) -> tuple[np.ndarray, list[Item], list[Problem]]:
     rows: np.ndarray | None = None
     kept: list[Item] = []
@@ -157,6 +162,7 @@ def _decode_all(
     reading = _Reading(items.items, preprocess)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for position, content in pool.map(reading, range(len(items))):
+            progress(position + 1, len(items))
             item = items.items[position]
             if isinstance(content, str):
                 if on_unreadable == "stop":

@@ -87,6 +87,7 @@ class TrainingModule(LightningModule):
         """How many steps have been made."""
         self.scores: dict[int, float] = {}
         """Validation MAP@R by step."""
+        self._latest_loss: Tensor | None = None
         self.average = WeightAverage(self.network, decay=average) if average else None
         self._groups = list(groups)
         self._schedule = schedule
@@ -104,6 +105,11 @@ class TrainingModule(LightningModule):
     def distance(self) -> Distance:
         """What the loss learns and validation measures with."""
         return self.loss.distance
+
+    @property
+    def latest_loss(self) -> float | None:
+        """The loss of the latest batch; None before the first."""
+        return None if self._latest_loss is None else float(self._latest_loss)
 
     @property
     def is_head_only(self) -> bool:
@@ -162,6 +168,7 @@ class TrainingModule(LightningModule):
         inputs, class_ids = self._inputs[0](contents, class_ids, generator)
         embeddings, class_ids = gather_embeddings(self(inputs), class_ids)
         loss: Tensor = self.loss(embeddings, class_ids)
+        self._latest_loss = loss.detach()
         if (self.step + 1) % self._log_every == 0:
             self._log({"loss": float(loss.detach()), **self._learning_rates()}, self.step + 1)
         return loss
@@ -237,7 +244,6 @@ class TrainingModule(LightningModule):
     def _log(self, metrics: dict[str, float], step: int) -> None:
         if not np.isfinite(list(metrics.values())).all():
             raise TrainingDiverged(_diverged("the loss", step))
-        self.latest = {**getattr(self, "latest", {}), **metrics}
         for logger in self.trainer.loggers:
             logger.log_metrics(metrics, step=step)
 

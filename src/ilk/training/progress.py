@@ -1,4 +1,4 @@
-"""What a person sees while training runs: a bar on a terminal, a line per validation elsewhere."""
+"""What a person sees while training runs: a bar on a terminal, a line a minute elsewhere."""
 
 from __future__ import annotations
 
@@ -11,25 +11,94 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ilk.training.module import TrainingModule
 
-__all__ = ["Progress", "looking_bar"]
+__all__ = ["Display", "Progress"]
+
+_SECONDS_BETWEEN_LINES = 60.0
+"""Where there is no terminal, nobody waits longer than this for a sign of life, or one step."""
+
+
+@final
+class Display:
+    """Where progress is shown: on a terminal, or line by line.
+
+    Args:
+        tell: Takes a line, where there is no terminal.
+        is_terminal: Whether standard error is one; then bars are drawn on it.
+        clock: Tells seconds.
+    """
+
+    def __init__(
+        self,
+        tell: Callable[[str], None],
+        *,
+        is_terminal: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.is_terminal = is_terminal
+        self.clock = clock
+        self._tell = tell
+        self._told_at = clock()
+
+    def tell(self, line: str) -> None:
+        """Say something now."""
+        self._told_at = self.clock()
+        self._tell(line)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a line should come, because the last one is a minute old."""
+        return self.clock() - self._told_at >= _SECONDS_BETWEEN_LINES
+
+    @contextmanager
+    def count(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """Yield a function (done, in all) that shows how far something is.
+
+        Args:
+            what: In words, such as "pictures looked at".
+
+        Example:
+            >>> seconds = iter([0, 50, 70, 70])
+            >>> display = Display(print, clock=lambda: next(seconds))
+            >>> with display.count("pictures looked at") as count:
+            ...     count(10, 3000)
+            ...     count(20, 3000)
+            20 of 3,000 pictures looked at
+        """
+        if not self.is_terminal:
+            yield (
+                lambda done, of: (
+                    self.tell(f"{done:,} of {of:,} {what}") if self.is_due and done < of else None
+                )
+            )
+            return
+        bar, tasks = _bar(), list[Any]()
+
+        def advance(done: int, of: int) -> None:
+            if not tasks:
+                bar.start()
+                tasks.append(bar.add_task(what, total=of, facts=what))
+            bar.update(tasks[0], completed=done, total=of)
+
+        try:
+            yield advance
+        finally:
+            bar.stop()
 
 
 @final
 class Progress(Callback):
     """Shows the loss, the validation MAP@R and the time left.
 
+    Without a terminal there is a line after each validation, and one a minute between them.
+
     Args:
+        display: Where.
         num_steps: Of the whole run.
-        tell: Takes a line after each validation, where there is no terminal.
-        is_terminal: Whether standard error is one; then a bar is drawn on it.
     """
 
-    def __init__(
-        self, *, num_steps: int, tell: Callable[[str], None], is_terminal: bool = False
-    ) -> None:
+    def __init__(self, display: Display, *, num_steps: int) -> None:
+        self._display = display
         self._num_steps = num_steps
-        self._tell = tell
-        self._is_terminal = is_terminal
         self._bar: Any = None
         self._task: Any = None
         self._began = (0.0, 0)
@@ -37,8 +106,8 @@ class Progress(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the bar."""
         assert isinstance(pl_module, TrainingModule)
-        self._began = (time.monotonic(), pl_module.step)
-        if self._is_terminal and trainer.is_global_zero:
+        self._began = (self._display.clock(), pl_module.step)
+        if self._display.is_terminal and trainer.is_global_zero:
             self._bar = _bar()
             self._bar.start()
             self._task = self._bar.add_task(
@@ -46,19 +115,26 @@ class Progress(Callback):
             )
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Move the bar."""
+        """Move the bar, or tell where it is if nothing was told for a minute."""
         assert isinstance(pl_module, TrainingModule)
         if self._bar is not None:
             self._bar.update(self._task, completed=pl_module.step, facts=_facts(pl_module))
+        elif trainer.is_global_zero and self._display.is_due:
+            self._tell(pl_module)
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *_: Any
+    ) -> None:
+        """Tell that it goes on if nothing was told for a minute."""
+        assert isinstance(pl_module, TrainingModule)
+        if self._bar is None and trainer.is_global_zero and self._display.is_due:
+            self._display.tell(f"step {pl_module.step}/{self._num_steps}  validating")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell how it went."""
         assert isinstance(pl_module, TrainingModule)
         if self._bar is None and trainer.is_global_zero:
-            line = f"step {pl_module.step}/{self._num_steps}  {_facts(pl_module)}"
-            if pl_module.step:
-                line += f"  {_duration(self._seconds_left(pl_module.step))} left"
-            self._tell(line)
+            self._tell(pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the bar down."""
@@ -70,10 +146,13 @@ class Progress(Callback):
         """Take the bar down."""
         self._close()
 
-    def _seconds_left(self, step: int) -> float:
+    def _tell(self, module: TrainingModule) -> None:
+        line = f"step {module.step}/{self._num_steps}  {_facts(module)}"
         began, first = self._began
-        pace = (time.monotonic() - began) / max(1, step - first)
-        return pace * (self._num_steps - step)
+        if module.step > first:
+            pace = (self._display.clock() - began) / (module.step - first)
+            line += f"  {_duration(pace * (self._num_steps - module.step))} left"
+        self._display.tell(line.rstrip())
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -81,32 +160,8 @@ class Progress(Callback):
             self._bar = None
 
 
-@contextmanager
-def looking_bar(*, is_terminal: bool) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function (pictures done, pictures in all) that moves a bar while it is called.
-
-    Args:
-        is_terminal: Whether standard error is one; else nothing is drawn.
-    """
-    if not is_terminal:
-        yield lambda done, of: None
-        return
-    bar, tasks = _bar(), list[Any]()
-
-    def advance(done: int, of: int) -> None:
-        if not tasks:
-            bar.start()
-            tasks.append(bar.add_task("looking", total=of, facts="pictures"))
-        bar.update(tasks[0], completed=done)
-
-    try:
-        yield advance
-    finally:
-        bar.stop()
-
-
 def _facts(module: TrainingModule) -> str:
-    parts = [f"loss {module.latest['loss']:.4f}"] if "loss" in module.latest else []
+    parts = [f"loss {module.latest_loss:.4f}"] if module.latest_loss is not None else []
     if module.scores:
         last, best = module.scores[max(module.scores)], max(module.scores.values())
         parts.append(f"validation MAP@R {last:.3f} (best {best:.3f})")
