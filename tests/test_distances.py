@@ -228,6 +228,53 @@ def test_cosine_of_float32_neither_over_nor_underflows(scale: float) -> None:
 
 
 @on_any_distance
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [(np.float32, s) for s in (1e-30, 1e-18, 1e18, 1e30, 1e37)]
+    + [(np.float64, s) for s in (1e-200, 1e200, 1e300)],
+)
+@pytest.mark.parametrize("others", ["as large", "ordinary", "mixed"])
+def test_extreme_sizes_neither_over_nor_underflow(
+    distance: Distance, dtype: type[np.floating], size: float, others: str
+) -> None:
+    x, y = normal(4, 3), normal(5, 3, seed=1)
+    first, second = x * size, (y * size if others == "as large" else y)
+    if others == "mixed":
+        first = second = np.concatenate([x[:2] * max(size, 1.0), y])
+    first, second = first.astype(dtype), second.astype(dtype)
+    got = distance.pairwise(first, second)
+    wanted = exactly(distance, first, second)
+    # Of equal rows cosine keeps the rounding of its one minus.
+    np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=0 if distance == Euclidean() else 1e-6)
+    each = np.stack([distance.to_all(row, second) for row in first])
+    np.testing.assert_allclose(each, wanted, rtol=1e-5, atol=0 if distance == Euclidean() else 1e-6)
+    a, b = (torch.from_numpy(rows).requires_grad_() for rows in (first, second))
+    theirs = distance.pairwise(a, b)
+    np.testing.assert_allclose(
+        theirs.detach().numpy(), got, rtol=1e-5, atol=1e-6 * float(got.max())
+    )
+    theirs.sum().backward()
+    for gradient in (a.grad, b.grad):
+        assert gradient is not None
+        assert gradient.isfinite().all()
+
+
+def exactly(distance: Distance, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return distances of rows that are brought to a size at which nothing can go wrong."""
+    wide_x, wide_y = (rows.astype(np.longdouble) for rows in (x, y))
+    if isinstance(distance, Euclidean):
+        found: np.ndarray = (((wide_x[:, None] - wide_y) ** 2).sum(2) ** 0.5).astype(float)
+        return found
+
+    def short(rows: np.ndarray) -> np.ndarray:
+        lengths = (rows**2).sum(1, keepdims=True) ** 0.5
+        most = distance.max_radius if isinstance(distance, Hyperbolic) else 0.0
+        return np.where(lengths > most, rows / lengths * (most or 1), rows).astype(float)
+
+    return distance.pairwise(short(wide_x), short(wide_y))
+
+
+@on_any_distance
 def test_half_precision_is_raised(distance: Distance) -> None:
     x, y = torch.from_numpy(normal(5, 8)), torch.from_numpy(normal(4, 8, seed=1))
     for dtype in (torch.float16, torch.bfloat16):

@@ -50,6 +50,8 @@ EXTREMES = {
     "opposite": torch.eye(D)[0].repeat(6, 1) * torch.tensor([1, -1, 1, -1, 1, 1])[:, None],
     "parallel": torch.eye(D)[0].repeat(6, 1) * torch.tensor([1, 2, 3, 4, 5, 6])[:, None],
     "huge": normal() * 1e15,
+    "longest": normal() * 1e30,
+    "one longest": normal() * torch.tensor([1e30, 1, 1, 1, 1, 1])[:, None],
     "tiny": normal() * 1e-15,
     "separated": separated(),
 }

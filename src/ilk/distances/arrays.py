@@ -24,6 +24,7 @@ __all__ = [
     "like",
     "mend_cancellation",
     "namespace",
+    "row_length",
     "safe_root",
     "squared_norm",
     "unit",
@@ -94,6 +95,25 @@ def safe_root(squared: Array) -> Array:
     """Return the square root, with gradient 0 instead of infinity at 0."""
     is_zero = squared <= 0
     return (squared * ~is_zero + is_zero) ** 0.5 * ~is_zero
+
+
+def row_length(x: Array) -> Array:
+    """Return the length of each row, with gradient 0 at 0, whatever finite size its numbers have.
+
+    Squares that would over- or underflow are taken of a row brought to size 1. Other rows are
+    divided by 1, so that their lengths do not depend on what else is in the batch.
+    """
+    xp = namespace(x)
+    low, high = (1e-30, 1e30) if "32" in str(x.dtype) else (1e-280, 1e280)
+    with np.errstate(over="ignore"):
+        squared = squared_norm(x)
+    if bool(((squared > low) & (squared < high)).all()):
+        return safe_root(squared)
+    largest = constant(xp.amax(abs(x), -1)) if x.shape[-1] else squared
+    is_extreme = (largest > 0) & ~((constant(squared) > low) & (constant(squared) < high))
+    scale = xp.where(is_extreme, largest, xp.ones_like(largest))
+    with np.errstate(over="ignore"):  # a length that the dtype cannot hold is infinite
+        return safe_root(squared_norm(x / scale[..., None])) * scale
 
 
 def unit(x: Array) -> Array:

@@ -10,6 +10,7 @@ from ilk.distances.arrays import (
     like,
     mend_cancellation,
     namespace,
+    row_length,
     safe_root,
     squared_norm,
     widest,
@@ -160,7 +161,7 @@ class Hyperbolic(Distance):
         """Return the (N, D) space parts and the (N,) time parts of the points."""
         xp = namespace(embeddings)
         v = widest(embeddings)
-        unclipped = safe_root(squared_norm(v))
+        unclipped = row_length(v)
         v = v * (self.max_radius / unclipped.clip(min=self.max_radius))[:, None]
         angle = self._scale * safe_root(squared_norm(v))
         is_small = angle < 1e-4

@@ -20,8 +20,8 @@ class Loss(nn.Module, ABC):
     - The value is computed in float32 or better, whatever automatic mixed precision is set to, and
       parameters keep the dtype they have.
     - Value and gradient do not depend on the order of the batch or on which integers name the
-      classes, and are finite for every finite batch: duplicates, a collapsed batch, all-zero and
-      opposite embeddings.
+      classes, and are finite for every batch of numbers up to 1e30: duplicates, a collapsed batch,
+      all-zero and opposite embeddings.
     - A loss may follow what it sees in buffers, which are part of its state; the same state and
       batch give the same value.
     - A batch from which nothing can be learnt raises `NoSignal`. A loss of 0 is an answer: nothing
