@@ -10,6 +10,7 @@ import torch
 
 from ilk.embedding import EmbeddingCache
 from ilk.preprocess import Preprocess
+from ilk.split import class_parents
 from ilk.training.data import TrainingData
 from ilk.training.frozen import load_features
 from ilk.training.hardware import to_channels_last
@@ -20,7 +21,6 @@ from ilk.training.optimizer import parameter_groups
 from ilk.training.plan import Plan
 from ilk.training.progress import Display
 from ilk.training.schedule import CosineSchedule
-from ilk.training.split import class_parents
 
 __all__ = ["items_hash", "load_parts", "make_data", "make_module"]
 

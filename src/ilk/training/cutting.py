@@ -23,8 +23,8 @@ from ilk.detecting import Sighting, chosen, sight
 from ilk.detector import Detector
 from ilk.errors import DataError
 from ilk.items import Item, Items, Problem
+from ilk.split import takes_part
 from ilk.training.construct import construct, with_defaults
-from ilk.training.split import takes_part
 
 __all__ = ["cut_out", "make_detector"]
 

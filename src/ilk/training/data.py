@@ -8,10 +8,10 @@ from typing import Any, final
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from ilk.split import class_parents
 from ilk.training.batches import Rounds, in_order
 from ilk.training.loading import Contents
 from ilk.training.sampling import BalancedBatchSampler
-from ilk.training.split import class_parents
 
 __all__ = ["TrainingData"]
 

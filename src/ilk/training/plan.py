@@ -17,12 +17,12 @@ from ilk.encoders.trainable import TrainableEncoder
 from ilk.errors import ConfigError, InvalidInput
 from ilk.items import Items
 from ilk.losses import Loss
+from ilk.split import Split, split_items, takes_part
 from ilk.training.augment import Augment, make_augment
 from ilk.training.construct import construct, with_defaults
 from ilk.training.cutting import make_detector
 from ilk.training.defaults import DataFacts, EncoderFacts, choose_encoder, look_at, resolve
 from ilk.training.hardware import describe_device
-from ilk.training.split import Split, split_items, takes_part
 
 __all__ = ["Plan", "make_plan"]
 

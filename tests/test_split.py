@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ilk.errors import DataError
 from ilk.items import Item, Items
-from ilk.training.split import class_parents, split_items
+from ilk.split import class_parents, split_items
 
 _PIXEL = np.zeros((1, 1), np.uint8)
 
