@@ -13,9 +13,9 @@ import pytest
 
 from ilk.cache_folder import cache_folder, find_cache_folder, home_expanded
 from ilk.cli.artifacts import load_artifact
-from ilk.cli.galleries import forget_erased
 from ilk.embedding import EmbeddingCache
 from ilk.errors import ConfigError, MissingWeights
+from ilk.gallery.forgetting import forget_in_caches
 from ilk.importing import read_network
 from ilk.model_files import finding, folded, model_file
 from ilk.preprocess import Preprocess
@@ -51,7 +51,7 @@ def test_without_a_home_what_needs_no_cache_works(monkeypatch: pytest.MonkeyPatc
     file = model_file("yunet", may_download=False)
     assert "the package" in file.found
     assert folded(file)
-    forget_erased(None)  # type: ignore[arg-type]  # it is not looked at: nothing can be remembered
+    forget_in_caches(None)  # type: ignore[arg-type]  # it is not looked at: nothing can be remembered
     monkeypatch.setattr(finding, "find_spec", lambda name: None)
     with pytest.raises(MissingWeights, match=r"a folder models in \$ILK_CACHE"):
         model_file("yunet", may_download=False)

@@ -98,9 +98,9 @@ def test_identify_names_the_class_and_the_example(gallery: Path, birds: Path) ->
     assert verified.count(" yes ") == 6
 
 
-def test_changes_say_how_to_turn_them_around(gallery: Path) -> None:
+def test_changes_say_how_to_undo_them(gallery: Path) -> None:
     told = done("gallery", "rename", gallery, "jay", "blue jay")
-    back = shlex.split(told[told.index("`ilk ") + 5 : told.index("` turns")])
+    back = shlex.split(told[told.index("`ilk ") + 5 : told.index("` undoes")])
     assert back[:3] == ["gallery", "undo", str(gallery)]
     assert labels(gallery) == {"blue jay": 6, "tit": 6}
     done("gallery", "merge", gallery, "tit", "blue jay")
@@ -141,9 +141,41 @@ def test_erase_asks_and_is_final(gallery: Path, birds: Path) -> None:
     assert "enrolled 0 exemplars" in result.stdout
     assert result.stderr.count("erased from this gallery for good") == 6
     assert "nothing has expired" in done("gallery", "erase", gallery, "--expired", "--yes")
-    file = birds.parent / "rook" / "rook" / "0.png"
-    done("enroll", gallery, "--label", "rook", file, "--expires", "2001-01-01")
-    assert "erased 1 exemplar" in done("gallery", "erase", gallery, "--expired", "--yes")
+
+
+def test_dates_of_retention_are_set_and_come(
+    gallery: Path, birds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *others = sorted((birds.parent / "rook" / "rook").glob("*.png"))
+    late = run("enroll", gallery, "--label", "rook", first, "--expires", "2001-01-01")
+    assert "its retention date 2001-01-01 has come" in str(late.exception)
+    done("enroll", gallery, "--label", "rook", first, *others, "--expires", "2997-01-01")
+    assert "nothing has expired" in done("gallery", "expire", gallery)
+    told = done("gallery", "expire", gallery, "rook", "--on", "2990-05-04")
+    assert "the exemplars of 'rook' expire on 2990-05-04" in told
+    assert done("gallery", "show", gallery, "rook").count("2990-05-04") == 6
+    done("gallery", "undo", gallery)
+    assert done("gallery", "show", gallery, "rook").count("2997-01-01") == 6
+    done("gallery", "expire", gallery, "--exemplar", "13", "--never")
+    wrong = run("gallery", "expire", gallery, "rook")
+    assert (wrong.exit_code, "--on or --never" in wrong.stderr) == (2, True)
+    monkeypatch.setattr("ilk.gallery.access.this_day", lambda: "2997-01-01")
+    monkeypatch.setattr("ilk.gallery.editing.this_day", lambda: "2997-01-01")
+    receipt = done("gallery", "expire", gallery)
+    assert "erased 5 exemplars" in receipt
+    assert "out of reach, for you to look through: files that `ilk gallery export`" in receipt
+    assert labels(gallery)["rook"] == 1
+
+
+def test_what_was_erased_can_be_allowed_again(gallery: Path, birds: Path) -> None:
+    done("gallery", "erase", gallery, "jay", "--yes")
+    file = birds / "jay" / "0.png"
+    assert "none of it was erased" in done("gallery", "allow", gallery, birds / "tit")
+    assert "1 erased content may be enrolled" in done("gallery", "allow", gallery, file)
+    result = run("enroll", gallery, birds)
+    assert "enrolled 1 exemplar of 1 class" in result.stdout
+    assert "allow" in done("gallery", "history", gallery)
+    assert "erase it again to close it" in str(run("gallery", "undo", gallery, 5).exception)
 
 
 def test_own_classes_that_stand_in_for_strangers_are_told_apart_from_them(gallery: Path) -> None:
@@ -356,11 +388,12 @@ def test_an_undo_after_an_erasure_must_be_named(gallery: Path) -> None:
     done("gallery", "erase", gallery, "jay", "--yes")
     refused = run("gallery", "undo", gallery)
     assert refused.exit_code == 1
-    assert "the last command erased for good" in str(refused.exception)
+    assert "(erase), erased for good and cannot be undone" in str(refused.exception)
+    assert f"such as {renamed} (rename)" in str(refused.exception)
     assert labels(gallery) == {"blue tit": 6}
     done("gallery", "undo", gallery, renamed)
     assert labels(gallery) == {"tit": 6}
-    assert "calibrate" in done("gallery", "undo", gallery)
+    assert "such as 3 (calibrate)" in str(run("gallery", "undo", gallery).exception)
 
 
 def test_strangers_that_are_enrolled_are_told(gallery: Path, birds: Path) -> None:

@@ -121,6 +121,7 @@ def test_every_document(
         told("gallery", "migrate", place, other, "--dry-run", "--sources", tmp_path),
         told("gallery", "erase", place, "--expired", "--yes"),
         told("gallery", "erase", place, "tit", "--yes"),
+        told("gallery", "allow", place, jays / "tit"),
     ]
     same = told("gallery", "migrate", place, artifact_folder, "--yes")
     assert (same["is_switched"], len(same["notes"])) == (False, 1)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -26,7 +27,7 @@ from ilk.cache_folder import cache_folder, make_private
 from ilk.items import Item
 from ilk.whole_file import whole_file
 
-__all__ = ["CropCache", "KeptCrop", "Refusal"]
+__all__ = ["CropCache", "KeptCrop", "Refusal", "forget_crops"]
 
 _HASH = "content_hash"
 """The text chunk of a PNG file that says what its pixels are."""
@@ -98,6 +99,36 @@ class CropCache:
 
     def _path(self, content: str, suffix: str) -> Path:
         return self.folder / content[:2] / f"{content}{suffix}"
+
+
+def forget_crops(
+    closed: Callable[[Iterable[str]], set[str]], folder: str | Path | None = None
+) -> int:
+    """Delete what is kept of closed contents, by every way of looking; return how much.
+
+    Args:
+        closed: Returns those of some content hashes, of pictures or of crops, that are closed.
+        folder: As for `CropCache`.
+
+    Raises:
+        OSError: A file cannot be deleted.
+    """
+    root = Path(folder) if folder is not None else cache_folder("crops")
+    held = {path: {path.stem, _stated(path)} for path in sorted(root.glob("*/??/*.*"))}
+    gone = closed({content for contents in held.values() for content in contents})
+    paths = [path for path, contents in held.items() if contents & gone]
+    for path in paths:
+        path.unlink(missing_ok=True)
+    return len(paths)
+
+
+def _stated(path: Path) -> str:
+    """Return what a crop says its pixels are; "" of anything else. The pixels are not decoded."""
+    try:
+        with Image.open(path) as image:
+            return str(image.info.get(_HASH, ""))
+    except (OSError, ValueError, SyntaxError):
+        return ""
 
 
 def _hash_of(pixels: np.ndarray) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ilk.thresholds import Threshold
 
 __all__ = [
+    "NOT_REACHED",
     "SCHEMA_VERSION",
     "change_rows",
     "document",
@@ -203,6 +204,15 @@ def change_rows(changes: Iterable[ChangeRow]) -> list[dict[str, Any]]:
     ]
 
 
+NOT_REACHED = (
+    "files that `ilk gallery export` wrote, and other copies of the gallery",
+    "reports, contact sheets, drawings and crops that were written to folders",
+    "artifacts outside of the gallery, whose cohorts may hold embeddings of it",
+    "the pictures themselves, and caches of other machines and users",
+)
+"""Where there may be more of what was erased, out of ilk's reach."""
+
+
 def receipt(erased: Erased) -> dict[str, Any]:
     """Return the receipt of an erasure."""
     return {
@@ -214,4 +224,5 @@ def receipt(erased: Erased) -> dict[str, Any]:
         "num_strangers": erased.num_strangers,
         "num_changes": erased.num_changes,
         "digest": erased.digest,
+        "not_reached": list(NOT_REACHED),
     }

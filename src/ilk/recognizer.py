@@ -19,7 +19,7 @@ from ilk.encoder import Encoder
 from ilk.encoders.onnx import open_encoder
 from ilk.errors import GalleryError, InvalidInput
 from ilk.gallery import Gallery
-from ilk.gallery.enrolling import Guard
+from ilk.gallery.enrolling import CLOSED, Guard
 from ilk.gallery.settings import Basis
 from ilk.items import Items, Problem
 from ilk.questions import Questions
@@ -240,7 +240,7 @@ class Recognizer(Questions):
 
         def ask(embedded: Embedded) -> Threshold:
             if skipped is not None:
-                for problem in embedded.items.problems:
+                for problem in (*embedded.items.problems, *_closed(self.gallery, embedded)):
                     skipped(problem)
             return self.gallery.calibrate(
                 target_fpir,
@@ -255,6 +255,14 @@ class Recognizer(Questions):
         return self._desk.bound.embed(
             stop_or_skip(crops, on_unreadable), ask, cache, progress, on_unreadable
         )
+
+
+def _closed(gallery: Gallery, embedded: Embedded) -> list[Problem]:
+    """Return the strangers that the gallery will not keep, as their content was erased from it."""
+    with gallery.access.reading() as reader:
+        closed = reader.suppressed(embedded.hashes)
+    pairs = zip(embedded.items.items, embedded.hashes, strict=True)
+    return [Problem(item.name, CLOSED) for item, content in pairs if content in closed]
 
 
 def _opened(gallery: Gallery, detector: DetectorLike, num_threads: int | None) -> Recognizer:

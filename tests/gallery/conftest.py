@@ -15,6 +15,12 @@ from ilk.gallery import Binding, Gallery
 MakeGallery = Callable[..., Gallery]
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep erasures of tests out of the caches of whoever runs them."""
+    monkeypatch.setenv("ILK_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def make_gallery(tmp_path: Path) -> Iterator[MakeGallery]:
     """Return a function that makes a gallery in the plane, with strangers far to the right."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -99,6 +99,20 @@ class Artifact:
         files = {name: self.read(name) for name in self.manifest.files}
         publish_folder(Path(path), files | {_MANIFEST: self.manifest.to_bytes()})
         return Path(path)
+
+    def put_cohort(self, cohort: Cohort) -> None:
+        """Write another cohort in place of its own, and the manifest that goes with it, in one.
+
+        Raises:
+            DamagedArtifact: A file has changed since the artifact was loaded.
+            OSError: The disk refuses; the artifact is as it was.
+        """
+        content = cohort.to_bytes()
+        files = {name: self.read(name) for name in self.manifest.files} | {_COHORT: content}
+        facts = FileFacts(hashlib.sha256(content).hexdigest(), len(content))
+        manifest = replace(self.manifest, files={**self.manifest.files, _COHORT: facts})
+        files[_MANIFEST] = manifest.to_bytes()
+        publish_folder(self.path, files, may_replace=True)
 
 
 @final

@@ -54,6 +54,12 @@ class Cohort:
     def __len__(self) -> int:
         return len(self.class_ids)
 
+    def only(self, is_kept: np.ndarray) -> Cohort:
+        """Return the rows of a mask, (N,) bool, and the classes that have any of them left."""
+        ids, class_ids = np.unique(self.class_ids[is_kept], return_inverse=True)
+        hashes = tuple(self.class_hashes[i] for i in ids.tolist())
+        return Cohort(self.embeddings[is_kept], class_ids.astype(np.int64), hashes)
+
     def to_bytes(self) -> bytes:
         """Return the bytes of cohort.npz; equal cohorts give equal bytes."""
         file = io.BytesIO()

@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ilk.cli.galleries import (
-    actor_option,
-    forget_erased,
-    gallery_argument,
-    json_option,
-    threads_option,
-)
+from ilk.cli.galleries import actor_option, gallery_argument, json_option, threads_option
 from ilk.cli.progress import progress_bar
 from ilk.cli.sources import choice_option, detector_option
 
@@ -63,7 +57,7 @@ class _Metadata(click.ParamType[Any]):
 @click.option(
     "--expires",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="The day from which they may not be kept: `ilk gallery erase --expired`.",
+    help="The day from which they may not be kept; they are erased when it comes.",
 )
 @click.option("--metadata", type=_Metadata(), metavar="JSON", help="Kept with each of them.")
 @click.option(
@@ -104,6 +98,7 @@ def enroll(
     that is being enrolled and says what was; `ilk gallery undo` takes all of one command back.
     """
     from ilk.embedding import EmbeddingCache
+    from ilk.gallery.forgetting import forget_in_caches
     from ilk.recognizer import Recognizer
 
     if (label is not None) + (is_not is not None) + ignore > 1:
@@ -127,7 +122,7 @@ def enroll(
     ) as recognizer:
         answers = _enroll(recognizer, gallery, items, options)
         if any(answer.exemplar_id is None and not answer.is_enrolled for answer in answers):
-            forget_erased(recognizer.gallery)  # it was embedded once more to be refused
+            forget_in_caches(recognizer.gallery.access)  # it was embedded once more to be refused
     _tell(answers, gallery, as_json=as_json)
 
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 __all__ = [
     "actor_option",
     "exemplars_option",
-    "forget_erased",
     "gallery_argument",
     "ids_argument",
     "json_option",
@@ -99,7 +98,7 @@ def exemplars_option(*, required: bool = False) -> Callable[[_Command], _Command
 
 
 def tell_change(gallery: Gallery, change_id: int, words: str, *, as_json: bool) -> None:
-    """Say what a command changed, and how to turn that around."""
+    """Say what a command changed, and how to undo that."""
     from ilk.cli.documents import print_document
     from ilk.documents import change_rows
     from ilk.shell import command_line
@@ -111,18 +110,4 @@ def tell_change(gallery: Gallery, change_id: int, words: str, *, as_json: bool) 
         click.echo("nothing to change")
     else:
         back = command_line("ilk gallery undo", gallery.access.location, change_id)
-        click.echo(f"{words} (change {change_id}; `{back}` turns it around)")
-
-
-def forget_erased(gallery: Gallery) -> None:
-    """Delete from the cache the embeddings of what was ever erased from a gallery."""
-    from ilk.cache_folder import find_cache_folder
-    from ilk.embedding import EmbeddingCache
-
-    if find_cache_folder("embeddings") is None:
-        return
-    cache = EmbeddingCache()
-    if contents := cache.contents():
-        with gallery.access.reading() as reader:
-            erased = reader.suppressed(contents)
-        cache.forget(erased)
+        click.echo(f"{words} (change {change_id}; `{back}` undoes it)")

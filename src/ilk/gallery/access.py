@@ -5,22 +5,28 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar, final
 
 from ilk.errors import GalleryError, WrongEncoder
-from ilk.gallery.binding import Binding
+from ilk.gallery.admission import this_day
+from ilk.gallery.binding import Binding, kept_classes
 from ilk.gallery.location import Generation, Location
 from ilk.gallery.settings import Settings
 from ilk.gallery.state import State
 from ilk.plugins import load
-from ilk.store import Reader, Store, Writer
+from ilk.store import Chosen, Erased, Reader, Store, Writer
 
 __all__ = ["Access", "create_store", "open_store"]
 
 _STORE = "sqlite"
 _Result = TypeVar("_Result")
+
+
+class _MovedError(Exception):
+    """Another generation was put in use between the question and the transaction."""
 
 
 @final
@@ -36,15 +42,24 @@ class Access:
         self._searcher = searcher
         self._lock = threading.RLock()
         self._only_for: str | None = None
+        self.on_new_day: Callable[[Access, str], object] | None = None
+        """Called with the date when something is asked for the first time on a day."""
+        self._day, self._depth = "", 0
         self._enter()
 
     @contextmanager
     def fresh(self) -> Iterator[State]:
         """Give the state with all that was committed so far, for the time of a `with` block."""
         with self._lock:
+            if self._depth == 0:
+                self._begin_day()
             self._follow()
             self._state.refresh()
-            yield self._state
+            self._depth += 1
+            try:
+                yield self._state
+            finally:
+                self._depth -= 1
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:
@@ -65,6 +80,27 @@ class Access:
                 with self.store.changing(action, actor=self.actor, call=call) as writer:
                     if self.location.stamp() == self._stamp:
                         return work(writer)
+
+    def erase(self, choose: Callable[[Reader], Chosen]) -> Erased:
+        """Erase what `choose` finds, in the transaction in which it looks.
+
+        Raises:
+            GalleryError: The store cannot be written, or bytes of what was erased are left in its
+                files for now.
+        """
+
+        def checked(reader: Reader) -> Chosen:
+            if self.location.stamp() != self._stamp:
+                raise _MovedError
+            return choose(reader)
+
+        with self._lock:
+            while True:
+                self._follow()
+                try:
+                    return self.store.erase(choose=checked, actor=self.actor)
+                except _MovedError:
+                    continue
 
     @contextmanager
     def held(self) -> Iterator[State]:
@@ -89,6 +125,10 @@ class Access:
             finally:
                 self._only_for = outer
 
+    def start_day(self) -> None:
+        """Take what is due today for done."""
+        self._day = this_day()
+
     def close(self, *, keep: bool = True) -> None:
         """Keep the search state for the next opening, if that is worth it, and let go of files.
 
@@ -104,6 +144,17 @@ class Access:
             except (GalleryError, OSError):
                 pass  # only a cache: on a read-only or full disk the next opening is slower
             self.store.close()
+
+    def _begin_day(self) -> None:
+        """Do what is due once a day, if it is a new one; where that cannot be, answer all the same.
+
+        A gallery that cannot be written, as on a read-only disk, still answers.
+        """
+        before = self._day
+        self.start_day()
+        if self._day != before and self.on_new_day is not None:
+            with suppress(GalleryError):
+                self.on_new_day(self, self._day)
 
     def _require_encoder(self) -> None:
         if self._only_for not in (None, self.binding.encoder_fingerprint):
@@ -126,7 +177,7 @@ class Access:
         try:
             artifact = self.generation.open_artifact()
             cohort = self.generation.open_cohort()
-            self.binding = Binding.from_facts(self.store.facts, artifact, cohort)
+            self.binding = self._bind(Binding.from_facts(self.store.facts, artifact, cohort))
             snapshot = self.generation.snapshot
             self._state = State(self.store, self.binding, snapshot, self._searcher)
         except BaseException:
@@ -134,6 +185,13 @@ class Access:
             raise
         self._stamp = stamp
         self._require_encoder()
+
+    def _bind(self, binding: Binding) -> Binding:
+        """Leave out of its cohort what was erased, should that still be in the file."""
+        if binding.cohort is None:
+            return binding
+        with self.store.reading() as reader:
+            return replace(binding, cohort=kept_classes(binding.cohort, reader))
 
 
 def open_store(generation: Generation) -> Store:

@@ -6,13 +6,14 @@ Shapes: N embeddings, D embedding size.
 from __future__ import annotations
 
 import unicodedata
+from datetime import UTC, date, datetime
 
 import numpy as np
 
 from ilk.distances import Cosine, Distance
 from ilk.errors import InvalidInput
 
-__all__ = ["admit", "check_label", "check_shape"]
+__all__ = ["admit", "check_label", "check_shape", "iso_date", "over", "this_day"]
 
 _LONGEST_LABEL = 500
 _LONGEST = 1e15
@@ -88,3 +89,30 @@ def check_label(label: object) -> str:
             f"{label[:60]!r}"
         )
     return normal
+
+
+def this_day() -> str:
+    """Return today's date as retention dates are kept: ISO 8601, UTC."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def iso_date(day: date | None) -> str | None:
+    """Return a date as galleries keep it; a time of day is left out.
+
+    Raises:
+        InvalidInput: It is no date.
+
+    Example:
+        >>> iso_date(datetime(2030, 1, 2, 23, 59)), iso_date(None)
+        ('2030-01-02', None)
+    """
+    if day is not None and not isinstance(day, date):
+        raise InvalidInput(f"expected a datetime.date or None, got {day!r}")
+    return None if day is None else day.isoformat()[:10]
+
+
+def over(expires: str | None) -> str:
+    """Return why something may not be kept any more; "" if it may."""
+    if expires is None or expires[:10] > this_day():
+        return ""
+    return f"its retention date {expires[:10]} has come, so it may not be kept"

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
+
 from ilk.artifact import Artifact, Cohort, artifact_fingerprint
 from ilk.distances import Distance, distance_from_settings
 from ilk.errors import WrongEncoder
+from ilk.store import Reader
 
-__all__ = ["Binding"]
+__all__ = ["Binding", "kept_classes"]
 
 
 @final
@@ -101,6 +104,15 @@ class Binding:
                     f"encoder has {_short(mine)}; their embeddings cannot be compared. Use the "
                     "artifact that the gallery was made with, or move it with `ilk gallery migrate`"
                 )
+
+
+def kept_classes(cohort: Cohort, reader: Reader) -> Cohort:
+    """Return a cohort without the classes that were erased from a gallery."""
+    closed = reader.suppressed(f"class {name}" for name in cohort.class_hashes)
+    if not closed:
+        return cohort
+    is_kept = np.array([f"class {name}" not in closed for name in cohort.class_hashes], bool)
+    return cohort.only(is_kept[cohort.class_ids])
 
 
 def _short(value: Any) -> str:

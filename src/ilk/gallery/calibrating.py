@@ -12,7 +12,7 @@ from ilk.errors import InvalidInput, NotCalibrated
 from ilk.gallery.access import Access
 from ilk.gallery.admission import admit, check_shape
 from ilk.gallery.calibration_report import CalibrationReport, calibration_report
-from ilk.gallery.enrolling import content_hash_of
+from ilk.gallery.enrolling import contents_of
 from ilk.gallery.settings import Basis, Settings
 from ilk.gallery.state import State
 from ilk.gallery.strangers import probes_of
@@ -41,7 +41,7 @@ def strangers_of(
     refused = [i for i, reason in enumerate(reasons) if reason]
     if refused:
         raise InvalidInput(f"stranger {refused[0]} cannot be used: {reasons[refused[0]]}")
-    hashes = content_hashes or [content_hash_of(row) for row in rows]
+    hashes = contents_of(rows, content_hashes)
     named = groups or hashes
     return [NewStranger(*row) for row in zip(rows, hashes, named, strict=True)]
 
@@ -58,7 +58,8 @@ def calibrate(
     def work(writer: Writer) -> None:
         if strangers is not None:
             writer.update("stranger", writer.strangers().ids.tolist(), "is_live", False)
-            writer.add_strangers(strangers)
+            closed = writer.suppressed([row.content_hash for row in strangers])
+            writer.add_strangers([row for row in strangers if row.content_hash not in closed])
         for key, value in asked.as_dict().items():
             writer.set(key, value)
         _require_enough(writer, access, state, asked)

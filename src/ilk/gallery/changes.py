@@ -17,6 +17,7 @@ from ilk.store import ChangeRow, ClassRow, Effect, ExemplarRow, Reader, Writer
 __all__ = [
     "class_of",
     "exemplars_of",
+    "expire",
     "last_undoable",
     "merge",
     "reassign",
@@ -25,17 +26,16 @@ __all__ = [
     "rename",
     "split",
     "undo",
+    "undone_of",
 ]
 
 _FINAL = {
     "create": "made the gallery",
-    "erase": "is an erasure",
-    "migrate": "moved the gallery to another encoder (`ilk gallery migrate --rollback` leads back)",
+    "erase": "erased for good",
+    "migrate": "moved the gallery to another encoder (`ilk gallery rollback` leads back)",
+    "allow": "let erased content be enrolled again (erase it again to close it)",
 }
 """Changes that cannot be undone, and why."""
-
-_PASSED_OVER = ("undo", "keep")
-"""Changes that nobody means who asks for the last one: unknown probes are kept by the way."""
 
 
 def class_of(reader: Reader, label: str) -> ClassRow:
@@ -112,6 +112,20 @@ def merge(writer: Writer, label: str, into: str) -> None:
     writer.update("class", [row.id], "is_live", False)
 
 
+def expire(writer: Writer, day: str | None, label: str | None, ids: Sequence[int]) -> None:
+    """Set the day from which exemplars of a class, and those of the ids, may not be kept.
+
+    Raises:
+        InvalidInput: Nothing was named.
+    """
+    rows = exemplars_of(writer, ids) if ids else []
+    if label is not None:
+        rows += writer.exemplars(class_of(writer, label).id)
+    if label is None and not ids:
+        raise InvalidInput("expected a label or exemplars whose date to set, got neither")
+    writer.update("exemplar", [row.id for row in rows], "expires", day)
+
+
 def split(writer: Writer, label: str, ids: Sequence[int], new: str) -> None:
     """Make some exemplars of a class a new class.
 
@@ -139,18 +153,40 @@ def reassign(writer: Writer, ids: Iterable[int], label: str) -> None:
 
 
 def last_undoable(reader: Reader) -> ChangeRow:
-    """Return the last change that is not undone and not itself an undo, an erasure or a keeping.
+    """Return the latest change that stands: it is not undone, or was redone, and is no undo.
 
     Raises:
-        GalleryError: There is none.
+        GalleryError: There is none, or it cannot be undone; the message names it.
     """
     changes = reader.changes()
-    undone = {change.undoes for change in changes}
+    undone = undone_of(changes)
+    standing = [c for c in changes if c.id not in undone and c.action not in ("undo", "create")]
+    if not standing:
+        raise GalleryError("there is no change left to undo")
+    latest = standing[-1]
+    if why := _why_final(latest):
+        earlier = next((c for c in reversed(standing) if not _why_final(c)), None)
+        named = f", such as {earlier.id} ({earlier.action})" if earlier is not None else ""
+        raise GalleryError(
+            f"the latest change, {latest.id} ({latest.action}), {why} and cannot be undone; to "
+            f"undo an earlier one give its number{named}: `ilk gallery history` lists them"
+        )
+    return latest
+
+
+def undone_of(changes: Sequence[ChangeRow]) -> set[int]:
+    """Return the ids of the changes of a whole log that are undone and were not redone since."""
+    undone: set[int] = set()
     for change in reversed(changes):
-        is_plain = change.action not in (*_PASSED_OVER, *_FINAL) and not change.is_erased
-        if is_plain and change.id not in undone:
-            return change
-    raise GalleryError("there is no change left to undo")
+        if change.undoes is not None and change.id not in undone:
+            undone.add(change.undoes)
+    return undone
+
+
+def _why_final(change: ChangeRow) -> str:
+    """Return in words why a change cannot be undone; "" if it can."""
+    lost = "lost content to an erasure or a migration" if change.is_erased else ""
+    return _FINAL.get(change.action, lost)
 
 
 def undo(writer: Writer, change_id: int) -> ChangeRow:
@@ -164,13 +200,11 @@ def undo(writer: Writer, change_id: int) -> ChangeRow:
     change = changes.get(change_id)
     if change is None:
         raise GalleryError(f"the gallery has no change {change_id}; see `ilk gallery history`")
-    if change.action in _FINAL or change.is_erased:
-        what = _FINAL.get(change.action, "is touched by an erasure or a migration")
-        raise GalleryError(f"change {change_id} {what} and cannot be undone")
-    again = [c.id for c in changes.values() if c.undoes == change_id]
-    redone = {c.undoes for c in changes.values()}
-    if again and again[-1] not in redone:
-        raise GalleryError(f"change {change_id} was undone already, by change {again[-1]}")
+    if why := _why_final(change):
+        raise GalleryError(f"change {change_id} {why} and cannot be undone")
+    if change_id in undone_of(list(changes.values())):
+        by = max(c.id for c in changes.values() if c.undoes == change_id)
+        raise GalleryError(f"change {change_id} was undone already, by change {by}")
     for effect in reversed(change.effects):
         _require_untouched(writer, effect, change, changes.values())
         if effect.table == "setting":

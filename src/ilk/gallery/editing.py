@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 
+from ilk.errors import InvalidInput
 from ilk.gallery import changes
-from ilk.gallery.erasing import erase
+from ilk.gallery.admission import iso_date, over, this_day
+from ilk.gallery.erasing import Moved, erase, erase_expired
 from ilk.gallery.facing import Facing
 from ilk.gallery.undoing import undo_call
 from ilk.store import ChangeRow, Erased, Writer
@@ -15,7 +17,7 @@ __all__ = ["Editing"]
 
 
 class Editing(Facing):
-    """Remove, rename, merge, split, reassign, undo, erase."""
+    """Remove, rename, merge, split, reassign, undo, erase, expire."""
 
     def remove(self, label: str) -> int:
         """Take a class out, which `undo` brings back; return the id of the change."""
@@ -42,11 +44,11 @@ class Editing(Facing):
         return self._change("reassign", lambda writer: changes.reassign(writer, ids, label))
 
     def undo(self, change_id: int | None = None) -> ChangeRow:
-        """Turn a change around, by default the last that is not undone; return it.
+        """Undo a change, by default the latest that is not undone; return it.
 
         Raises:
             UndoConflict: A later change stands in the way.
-            GalleryError: There is nothing to undo, or this cannot be undone.
+            GalleryError: There is nothing to undo, or the latest change cannot be undone.
         """
 
         def turn(writer: Writer) -> ChangeRow:
@@ -56,7 +58,7 @@ class Editing(Facing):
         return self.access.change("undo", turn)
 
     def undo_call(self, call: str | None = None) -> list[ChangeRow]:
-        """Turn all changes of a call around, by default of the last that is not undone.
+        """Undo all changes of a call, by default of the latest that is not undone.
 
         Raises:
             UndoConflict: A later change stands in the way; the message says what was done.
@@ -64,20 +66,65 @@ class Editing(Facing):
         """
         return undo_call(self.access, call)
 
-    def erase(self, label: str | None = None, *, exemplars: Iterable[int] = ()) -> Erased:
+    def erase(
+        self,
+        label: str | None = None,
+        *,
+        exemplars: Iterable[int] = (),
+        moved: Moved = "refuse",
+    ) -> Erased:
         """Delete a class, or exemplars, for good, from every file; return a receipt.
 
-        What was erased cannot be enrolled again from the same bytes, and cannot be undone.
+        What was erased cannot be enrolled again from the same bytes, and cannot be undone. It goes
+        from this machine's caches, too.
+
+        Args:
+            label: Of the class, also of one that was taken out.
+            exemplars: Ids of exemplars.
+            moved: What happens to exemplars of the class that were merged into another, or moved
+                there: "erase" or "keep" them, or "refuse" to erase anything.
 
         Raises:
-            NoSuchClass: The gallery never had such a class.
+            NoSuchClass: The gallery never had such a class, or it has another label now.
+            GalleryError: Exemplars of the class belong to another now and `moved` is "refuse".
         """
-        return erase(self.access, label, list(exemplars))
+        return erase(self.access, label, list(exemplars), moved)
 
     def erase_expired(self, today: date | None = None) -> Erased | None:
-        """Erase the exemplars whose retention date has come; None if there are none."""
-        day = (today or datetime.now(UTC).date()).isoformat()
-        with self.access.reading() as reader:
-            rows = reader.exemplars(is_live=None)
-        over = [row.id for row in rows if row.expires is not None and row.expires <= day]
-        return erase(self.access, None, over) if over else None
+        """Erase the exemplars whose retention date has come; None if there are none.
+
+        A class that has none left goes too. Opening a gallery does this, and so does the first
+        question of every day.
+        """
+        self.access.start_day()  # it does not do the same first
+        return erase_expired(self.access, iso_date(today) or this_day())
+
+    def set_expiry(
+        self, expires: date | None, label: str | None = None, *, exemplars: Iterable[int] = ()
+    ) -> int:
+        """Set the day from which exemplars may not be kept; return the id of the change.
+
+        Args:
+            expires: The day; None for no such day.
+            label: Of a class whose exemplars, of every role, are meant.
+            exemplars: Ids of exemplars that are meant.
+
+        Raises:
+            NoSuchClass: The gallery has no such class.
+            InvalidInput: Nothing was named, or the day is none or is over.
+        """
+        day, ids = iso_date(expires), list(exemplars)
+        if over(day):
+            raise InvalidInput(
+                f"expected a day after today ({this_day()}) from which exemplars may not be kept, "
+                f"got {day}; to let go of them now, erase them"
+            )
+        return self._change("expire", lambda writer: changes.expire(writer, day, label, ids))
+
+    def allow(self, content_hashes: Iterable[str]) -> int:
+        """Let content that was erased be enrolled again, as consent was renewed; return how much.
+
+        The history says that, who and when, and how much; it cannot be undone: erase again.
+        """
+        hashes = list(content_hashes)
+        return self.access.change("allow", lambda writer: writer.reopen(hashes))

@@ -5,7 +5,6 @@ Shapes: N items, D embedding size.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -14,16 +13,20 @@ from typing import Any, Literal, final
 import numpy as np
 
 from ilk.errors import InvalidInput
-from ilk.gallery.admission import admit, check_label, check_shape
+from ilk.gallery.admission import admit, check_label, check_shape, iso_date, over
 from ilk.gallery.binding import Binding
 from ilk.results import Enrollment
-from ilk.store import NewExemplar, Role, Writer
+from ilk.store import NewExemplar, Role, Writer, content_hash_of, normal_content
 
-__all__ = ["Candidates", "Guard", "content_hash_of", "enroll"]
+__all__ = ["CLOSED", "Candidates", "Guard", "contents_of", "enroll"]
 
 Guard = Literal["off", "warn", "refuse"]
 """What happens to an exemplar that is closer to another class than to its own, or far from its own:
 nobody looks, the result says so, or it is refused."""
+
+
+CLOSED = "its content was erased from this gallery for good"
+"""Why content that an erasure closed is not taken."""
 
 
 @final
@@ -71,6 +74,8 @@ class Candidates:
         rows = check_shape(embeddings, binding.embedding_size)
         n = len(rows)
         admitted, refused = admit(rows, binding.distance)
+        day = iso_date(expires)
+        refused = [reason or over(day) for reason in refused]
         given = [labels] * n if isinstance(labels, str) else list(labels)
         per_item = {"labels": given} | per_item
         for name, values in per_item.items():
@@ -85,12 +90,12 @@ class Candidates:
             labels=[checked[label] for label in given],
             embeddings=admitted,
             names=per_item.get("names") or [""] * n,
-            content_hashes=hashes or [content_hash_of(row) for row in admitted],
+            content_hashes=contents_of(admitted, hashes),
             metadata=per_item.get("metadata") or [{}] * n,
             crops=per_item.get("crops") or [None] * n,
             refused=refused,
             role=role,
-            expires=expires.isoformat() if expires is not None else None,
+            expires=day,
         )
 
     def __len__(self) -> int:
@@ -104,9 +109,18 @@ class Candidates:
         return replace(self, warnings=tuple(reasons))
 
 
-def content_hash_of(embedding: np.ndarray) -> str:
-    """Return what stands for the content of an embedding whose source is not known."""
-    return hashlib.sha256(b"embedding:" + np.ascontiguousarray(embedding).tobytes()).hexdigest()
+def contents_of(embeddings: np.ndarray, content_hashes: Sequence[str] | None) -> list[str]:
+    """Return the content hash of each of (N, D) embeddings, in the form that galleries compare.
+
+    Raises:
+        InvalidInput: A content hash is no text.
+    """
+    if content_hashes is None:
+        return [content_hash_of(row) for row in embeddings]
+    for given in content_hashes:
+        if not isinstance(given, str):
+            raise InvalidInput(f"expected a content hash as text, got {given!r:.80}")
+    return [normal_content(given) for given in content_hashes]
 
 
 def enroll(writer: Writer, asked: Candidates) -> list[Enrollment]:
@@ -152,7 +166,7 @@ def enroll(writer: Writer, asked: Candidates) -> list[Enrollment]:
 
 
 def _closed(content_hash: str, suppressed: set[str]) -> str:
-    return "its content was erased from this gallery for good" if content_hash in suppressed else ""
+    return CLOSED if content_hash in suppressed else ""
 
 
 def _already(

@@ -22,6 +22,7 @@ from ilk.gallery.bundle import enroll_bundle, export, import_bundle
 from ilk.gallery.calibrating import calibrate, settings_for, strangers_of
 from ilk.gallery.editing import Editing
 from ilk.gallery.enrolling import Candidates, Guard, enroll
+from ilk.gallery.erasing import erase_expired
 from ilk.gallery.facing import bound
 from ilk.gallery.guarding import guard_reasons
 from ilk.gallery.location import Location
@@ -57,6 +58,7 @@ class Gallery(Asking, Editing, Looking):
     def __init__(self, access: Access) -> None:
         """Use `create` or `open`."""
         self.access = access
+        access.on_new_day = erase_expired
 
     @staticmethod
     def create(
@@ -197,7 +199,7 @@ class Gallery(Asking, Editing, Looking):
             names: What reports call each, (N,).
             metadata: Anything that JSON can hold, per item, (N,).
             crops: An encoded picture of what was embedded, for people and for migration, (N,).
-            expires: The day from which `erase_expired` takes them out for good.
+            expires: The day from which they may not be kept: they are erased when it comes.
             role: "exemplar"; "not" says what the class is not, "ignore" what no class is: a class
                 is ruled out for a probe to which such an example is at most as far.
             guard: What happens to an exemplar closer to another class than to its own or far from

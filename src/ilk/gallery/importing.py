@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from itertools import groupby
 
+from ilk.gallery.admission import over
 from ilk.gallery.bundle_content import BundleContent, BundleRow
 from ilk.gallery.bundle_file import BundleReader
+from ilk.gallery.enrolling import CLOSED
 from ilk.results import Enrollment
 from ilk.store import NewExemplar, Role, Writer
 
@@ -54,8 +56,10 @@ def _reasons(writer: Writer, content: BundleContent) -> list[tuple[str, int | No
     for row in content.rows:
         label = content.labels[row.class_at] if row.class_at is not None else None
         key = _key(row.content_hash, row.role, label)
-        if row.content_hash in closed:
-            reasons.append(("its content was erased from this gallery for good", None))
+        if reason := over(row.expires):
+            reasons.append((reason, None))
+        elif row.content_hash in closed:
+            reasons.append((CLOSED, None))
         elif key in present:
             there, where = present[key]
             reasons.append((f"the same content is there already, {where}", there or None))

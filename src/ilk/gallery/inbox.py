@@ -18,7 +18,7 @@ from ilk.errors import InvalidInput
 from ilk.gallery import commands
 from ilk.gallery.access import Access
 from ilk.gallery.admission import admit, check_label, check_shape
-from ilk.gallery.enrolling import Candidates, Guard, content_hash_of, enroll
+from ilk.gallery.enrolling import Candidates, Guard, contents_of, enroll
 from ilk.gallery.guarding import guard_reasons
 from ilk.gallery.linkage import complete_linkage
 from ilk.gallery.state import State
@@ -93,7 +93,7 @@ def keep_unknown(
     for what, values in given.items():
         if values is not None and (isinstance(values, str) or len(values) != n):
             raise InvalidInput(f"expected {n} {what}, one per identification, got {len(values)}")
-    hashes = content_hashes or [content_hash_of(row) for row in rows]
+    hashes = contents_of(rows, content_hashes)
     unknown = [
         i for i, a in enumerate(identifications) if a.decision == "unknown" and not refused[i]
     ]

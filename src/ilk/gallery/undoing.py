@@ -6,23 +6,24 @@ from functools import partial
 
 from ilk.errors import GalleryError, UndoConflict
 from ilk.gallery.access import Access
-from ilk.gallery.changes import last_undoable, undo
+from ilk.gallery.changes import last_undoable, undo, undone_of
 from ilk.store import ChangeRow, Reader, Writer
 
 __all__ = ["undo_call"]
 
 
 def undo_call(access: Access, call: str | None = None) -> list[ChangeRow]:
-    """Turn the changes of a call around, the last first, each by a change of its own; return them.
+    """Undo the changes of a call, the last first, each by a change of its own; return them.
 
     Args:
         access: To the gallery.
-        call: `ChangeRow.call`; None is that of the last change that is not undone.
+        call: `ChangeRow.call`; None is that of the latest change that is not undone.
 
     Raises:
-        UndoConflict: A later change stands in the way of one. The message says which were turned
-            around before it.
-        GalleryError: There is nothing to undo, or one of them cannot be undone.
+        UndoConflict: A later change stands in the way of one. The message says which were undone
+            before it.
+        GalleryError: There is nothing to undo, or one of them cannot be undone: the latest change
+            of any command, or none.
     """
     with access.reading() as reader:
         call = last_undoable(reader).call if call is None else call
@@ -36,8 +37,8 @@ def undo_call(access: Access, call: str | None = None) -> list[ChangeRow]:
         except UndoConflict as error:
             if not done:
                 raise
-            turned = ", ".join(str(change.id) for change in done)
-            raise UndoConflict(f"{error}. Turned around before it: {turned}") from error
+            undid = ", ".join(str(change.id) for change in done)
+            raise UndoConflict(f"{error}. Undone before it: {undid}") from error
     return done
 
 
@@ -48,7 +49,7 @@ def _undo(change_id: int, writer: Writer) -> ChangeRow:
 def _of_call(reader: Reader, call: str) -> list[int]:
     """Return the ids of the changes of a call that are not undone."""
     log = reader.changes()
-    undone = {change.undoes for change in log}
+    undone = undone_of(log)
     return [
         change.id
         for change in log

@@ -170,7 +170,7 @@ class Answers:
                 409,
                 "nothing_to_undo",
                 "that was not enrolled from this page, or is taken back already",
-                "`ilk gallery history` lists all changes, `ilk gallery undo` turns one around.",
+                "`ilk gallery history` lists all changes, `ilk gallery undo` undoes one.",
             )
         self._recognizer.gallery.undo_call(call)
         self._calls.discard(call)

@@ -8,9 +8,11 @@ to be live. Only `Store.erase` deletes, from the rows and from the log.
 Shapes: N rows, D embedding size.
 """
 
+from ilk.store.content import content_hash_of, forms_of, normal_content
 from ilk.store.protocols import CopyingStore, Reader, Store, Writer
 from ilk.store.rows import (
     ChangeRow,
+    Chosen,
     ClassRow,
     Delta,
     Effect,
@@ -27,6 +29,7 @@ from ilk.store.rows import (
 
 __all__ = [
     "ChangeRow",
+    "Chosen",
     "ClassRow",
     "CopyingStore",
     "Delta",
@@ -43,4 +46,7 @@ __all__ = [
     "Table",
     "UnknownRow",
     "Writer",
+    "content_hash_of",
+    "forms_of",
+    "normal_content",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 
 from ilk.store.rows import (
     ChangeRow,
+    Chosen,
     ClassRow,
     Delta,
     Erased,
@@ -86,6 +87,9 @@ class Reader(Protocol):
     def suppressed(self, content_hashes: Iterable[str]) -> set[str]:
         """Return those content hashes that an erasure has closed for good."""
 
+    def expired(self, day: str) -> list[int]:
+        """Return the exemplars, live or not, that may not be kept from that day (ISO 8601) on."""
+
     def receipts(self) -> list[Erased]:
         """Return the receipts of erasures."""
 
@@ -125,6 +129,12 @@ class Writer(Reader, Protocol):
     def set(self, key: str, value: Any) -> None:
         """Set a setting to a JSON value; None takes it away."""
 
+    def reopen(self, content_hashes: Iterable[str]) -> int:
+        """Let content that an erasure closed be enrolled again; return how much of it was closed.
+
+        The number is in the log as the setting "num_reopened", which only grows.
+        """
+
     def mark_undo(self, change_id: int) -> None:
         """Note that this change turns that one around."""
 
@@ -156,13 +166,26 @@ class Store(Protocol):
         """
 
     def erase(
-        self, *, class_ids: Iterable[int] = (), exemplar_ids: Iterable[int] = (), actor: str = ""
+        self,
+        *,
+        class_ids: Iterable[int] = (),
+        exemplar_ids: Iterable[int] = (),
+        choose: Callable[[Reader], Chosen] | None = None,
+        actor: str = "",
     ) -> Erased:
         """Delete for good: rows, crops, log contents; close their content for later enrollment.
 
-        With a class go all exemplars it ever had, live or not. Unknown probes and strangers of the
-        same content go too, and strangers of a group with an erased label. When it returns, the
-        bytes of embeddings and labels are nowhere in the store's files.
+        With a class go all exemplars it has, live or not. Unknown probes and strangers of the same
+        content go too, and strangers of a group with an erased label. When it returns, the bytes
+        of embeddings and labels are nowhere in the store's files. Closed are the content hashes,
+        those of the embeddings, and `class_hash` of the labels, after "class ".
+
+        Args:
+            class_ids: Of the classes.
+            exemplar_ids: Of the exemplars.
+            choose: Says what else goes, on what it sees in the same transaction; if it raises,
+                nothing is erased.
+            actor: Who the log names.
         """
 
     def check(self) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 __all__ = [
     "ChangeRow",
+    "Chosen",
     "ClassRow",
     "Delta",
     "Effect",
@@ -188,6 +189,15 @@ class Delta:
     """(M,) int64: ids erased since; they are not among `ids`."""
     settings_changed: bool
     """Whether a setting, a label or a stranger changed since."""
+
+
+@final
+@dataclass(frozen=True)
+class Chosen:
+    """What is to be erased."""
+
+    class_ids: tuple[int, ...] = ()
+    exemplar_ids: tuple[int, ...] = ()
 
 
 @final

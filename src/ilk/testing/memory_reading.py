@@ -9,7 +9,17 @@ from typing import Any, final
 import numpy as np
 
 from ilk.errors import InvalidInput
-from ilk.store import ChangeRow, ClassRow, Delta, Effect, Erased, ExemplarRow, Strangers, UnknownRow
+from ilk.store import (
+    ChangeRow,
+    ClassRow,
+    Delta,
+    Effect,
+    Erased,
+    ExemplarRow,
+    Strangers,
+    UnknownRow,
+    forms_of,
+)
 
 __all__ = ["ROLES", "MemoryReader", "Tables"]
 
@@ -181,7 +191,13 @@ class MemoryReader:
 
     def suppressed(self, content_hashes: Iterable[str]) -> set[str]:
         """Return those content hashes that an erasure has closed for good."""
-        return set(content_hashes) & self.tables.suppressed
+        closed = self.tables.suppressed
+        return {content for content in content_hashes if forms_of(content) & closed}
+
+    def expired(self, day: str) -> list[int]:
+        """Return the exemplars, live or not, that may not be kept from that day (ISO 8601) on."""
+        dates = {i: row["expires"] for i, row in self.tables.rows["exemplar"].items()}
+        return sorted(i for i, date in dates.items() if date is not None and date[:10] <= day)
 
     def receipts(self) -> list[Erased]:
         """Return the receipts of erasures."""

@@ -9,15 +9,24 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, final
 
+from ilk.artifact import class_hash
 from ilk.errors import InvalidInput
-from ilk.store import ChangeRow, Effect, Erased
+from ilk.store import (
+    ChangeRow,
+    Chosen,
+    Effect,
+    Erased,
+    Reader,
+    content_hash_of,
+    normal_content,
+)
 from ilk.testing.memory_reading import MemoryReader, Tables
 from ilk.testing.memory_writing import MemoryWriter
 
@@ -82,12 +91,21 @@ class MemoryStore:
         self._tables = after
 
     def erase(
-        self, *, class_ids: Iterable[int] = (), exemplar_ids: Iterable[int] = (), actor: str = ""
+        self,
+        *,
+        class_ids: Iterable[int] = (),
+        exemplar_ids: Iterable[int] = (),
+        choose: Callable[[Reader], Chosen] | None = None,
+        actor: str = "",
     ) -> Erased:
         """Delete for good: rows, crops, log contents; close their content for later enrollment."""
         tables = self._tables.copy()
+        more = Chosen()
+        if choose is not None:
+            more = choose(MemoryReader(tables, int(self._facts["embedding_size"]), _now()))
         gone: dict[str, set[int]] = {name: set() for name in _COLUMNS}
-        gone["class"], gone["exemplar"] = set(class_ids), set(exemplar_ids)
+        gone["class"] = {*class_ids, *more.class_ids}
+        gone["exemplar"] = {*exemplar_ids, *more.exemplar_ids}
         for table, ids in gone.items():
             if not ids <= tables.rows[table].keys():
                 raise InvalidInput(f"expected ids of table {table}, not all of {sorted(ids)} are")
@@ -95,12 +113,14 @@ class MemoryStore:
         _add_rows_of_classes(exemplars, gone)
         gone["class"] |= _merged(tables, gone["exemplar"])
         _add_rows_of_classes(exemplars, gone)
-        contents = {exemplars[i]["content_hash"] for i in gone["exemplar"]}
+        contents = {normal_content(exemplars[i]["content_hash"]) for i in gone["exemplar"]}
         labels = _labels(tables, gone["class"])
         for table in ("exemplar", "stranger", "unknown"):
             for i, row in tables.rows[table].items():
-                if row["content_hash"] in contents or row.get("group") in labels:
+                if normal_content(row["content_hash"]) in contents or row.get("group") in labels:
                     gone[table].add(i)
+        closed = {content_hash_of(exemplars[i]["embedding"]) for i in gone["exemplar"]}
+        closed |= {f"class {class_hash(label)}" for label in labels}
         for table, ids in gone.items():
             for i in ids:
                 del tables.rows[table][i]
@@ -109,7 +129,7 @@ class MemoryStore:
         change = ChangeRow(len(log) + 1, _now(), actor, "erase", "", None, (), False)
         tables.log = [*log, change]
         tables.erased += [(change.id, i) for i in sorted(gone["exemplar"])]
-        tables.suppressed |= contents
+        tables.suppressed |= contents | closed
         hashes = sorted(hmac.digest(_KEY, content.encode(), "sha256") for content in contents)
         digest = hashlib.sha256(b"".join(hashes)).hexdigest()
         receipt = Erased(

@@ -10,7 +10,7 @@ from typing import Any, final
 import numpy as np
 
 from ilk.errors import GalleryError, InvalidInput
-from ilk.store import NewExemplar, NewStranger, NewUnknown, Role, Table
+from ilk.store import NewExemplar, NewStranger, NewUnknown, Role, Table, forms_of
 from ilk.testing.memory_reading import ROLES, MemoryReader, Tables
 
 __all__ = ["MemoryWriter"]
@@ -88,6 +88,18 @@ class MemoryWriter(MemoryReader):
         self.tables.settings.pop(key, None)
         if value is not None:
             self.tables.settings[key] = json.loads(json.dumps(value))
+
+    def reopen(self, content_hashes: Iterable[str]) -> int:
+        """Let content that an erasure closed be enrolled again; return how much of it was closed.
+
+        The number is in the log as the setting "num_reopened", which only grows.
+        """
+        found = self.suppressed(content_hashes)
+        for content in found:
+            self.tables.suppressed -= forms_of(content)
+        if found:
+            self.set("num_reopened", self.settings().get("num_reopened", 0) + len(found))
+        return len(found)
 
     def mark_undo(self, change_id: int) -> None:
         """Note that this change turns that one around."""

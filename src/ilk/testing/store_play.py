@@ -7,7 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
-from ilk.store import NewExemplar, NewStranger, NewUnknown, Store, Writer
+from ilk.store import Chosen, NewExemplar, NewStranger, NewUnknown, Store, Writer
 from ilk.testing.claims import D, claim
 from ilk.testing.memory_store import MemoryStore
 from ilk.testing.store_state import Follower, check_alike
@@ -197,5 +197,6 @@ class Play:
         class_ids = [self._pick(classes)] if classes and self.random.random() < 0.7 else []
         exemplar_ids = [self._pick(rows)] if rows else []
         if class_ids or exemplar_ids:
+            chosen = Chosen(tuple(class_ids), tuple(exemplar_ids))
             for store in self.stores:
-                store.erase(class_ids=class_ids, exemplar_ids=exemplar_ids, actor="ada")
+                store.erase(choose=lambda reader: chosen, actor="ada")

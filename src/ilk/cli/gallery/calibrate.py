@@ -97,6 +97,7 @@ def _bring(
 ) -> None:
     from ilk.datasets import open_source
     from ilk.embedding import EmbeddingCache
+    from ilk.gallery.forgetting import forget_in_caches
 
     items = open_source(source, on_unreadable=on_unreadable)
     skipped: list[Problem] = []
@@ -110,6 +111,7 @@ def _bring(
             progress=lambda done, of: progress("Embedding", done, of),
             skipped=skipped.append,
         )
+    forget_in_caches(recognizer.gallery.access)  # what was erased was embedded to be left out
     for problem in skipped[:_NUM_NAMED]:
         click.echo(f"left out: {problem.name}: {problem.reason}", err=True)
     if len(skipped) > _NUM_NAMED:

@@ -119,25 +119,19 @@ def remove(
 @actor_option
 @json_option
 def undo(gallery: Path, change: int | None, actor: str | None, as_json: bool) -> None:
-    """Turn CHANGE around, or all of the last command that is not undone.
+    """Undo CHANGE, or all of the latest command that is not undone.
 
-    `ilk gallery history` lists the changes. An undo is a change too, and can be undone. After an
-    erasure, which is final, CHANGE must be given.
+    `ilk gallery history` lists the changes. An undo is a change too, and can be undone. Where the
+    latest command is final, as erasing and migrating are, CHANGE must be given.
     """
     from ilk.cli.documents import print_document
     from ilk.documents import change_rows
-    from ilk.errors import GalleryError
     from ilk.gallery import Gallery
 
     with Gallery.open(gallery, actor=actor) as opened:
-        if change is None and any(row.action == "erase" for row in opened.history(last=1)):
-            raise GalleryError(
-                "the last command erased for good, which cannot be undone; give the number of an "
-                "earlier change, as `ilk gallery history` lists them"
-            )
         undone = opened.undo_call() if change is None else [opened.undo(change)]
     if as_json:
         print_document("gallery.undone", changes=change_rows(undone))
         return
     for row in undone:
-        click.echo(f"turned around change {row.id}: {row.action} of {row.time[:19]} by {row.actor}")
+        click.echo(f"undid change {row.id}: {row.action} of {row.time[:19]} by {row.actor}")

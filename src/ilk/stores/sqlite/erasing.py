@@ -7,10 +7,13 @@ flag in the file says that this is still to be done, should it not be possible a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
+import numpy as np
+
+from ilk.artifact import class_hash
 from ilk.errors import GalleryError
-from ilk.store import Erased
+from ilk.store import Chosen, Erased, content_hash_of
 from ilk.stores.sqlite.connection import Connection
 from ilk.stores.sqlite.effects import from_text, to_text
 from ilk.stores.sqlite.erasure import Erasure
@@ -28,24 +31,20 @@ _RESIDUE = (
 )
 
 
-def erase_rows(
-    connection: Connection,
-    class_ids: Iterable[int],
-    exemplar_ids: Iterable[int],
-    *,
-    actor: str,
-    time: str,
-) -> Erased:
+def erase_rows(connection: Connection, chosen: Chosen, *, actor: str, time: str) -> Erased:
     """Delete rows and their traces in the transaction that is open; return the receipt."""
-    erasure = Erasure(connection, class_ids, exemplar_ids)
+    erasure = Erasure(connection, chosen.class_ids, chosen.exemplar_ids)
     key: bytes = connection.value("select value from internal where key = 'key'")
     hashes = sorted(keyed_hash(key, content) for content in erasure.content_hashes)
+    closed = {*hashes, *(keyed_hash(key, text) for text in _closed_with(connection, erasure))}
     sequence, last = log_end(connection)
     _delete(connection, erasure)
     num_changes = _scrub_log(connection, erasure)
     head = (time, actor, "erase", "", None)
     append_change(connection, (sequence, last), head, [], is_about_settings=True)
-    connection.run_many("insert or ignore into suppressed values(?)", [(h,) for h in hashes])
+    connection.run_many(
+        "insert or ignore into suppressed values(?)", [(h,) for h in sorted(closed)]
+    )
     connection.run_many(
         "insert into erased values(?, ?)",
         [(sequence + 1, row) for row in expand(erasure.rows["exemplar"])],
@@ -87,6 +86,15 @@ def clean(connection: Connection, seconds: float) -> None:
     if not is_clean:
         raise GalleryError(_RESIDUE.format(connection.path))
     connection.wait("delete from internal where key = 'residue'")
+
+
+def _closed_with(connection: Connection, erasure: Erasure) -> Iterator[str]:
+    """Yield what is closed beside contents: the embeddings for content, and classes of cohorts."""
+    yield from (f"class {class_hash(label)}" for label in erasure.labels)
+    statement = "select embedding from exemplar where id between ? and ?"
+    for first, last in erasure.rows["exemplar"]:
+        for block in connection.blocks(statement, first, last):
+            yield from (content_hash_of(np.frombuffer(row[0], "<f4")) for row in block)
 
 
 def _delete(connection: Connection, erasure: Erasure) -> None:

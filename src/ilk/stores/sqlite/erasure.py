@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import final
 
 from ilk.errors import InvalidInput
-from ilk.store import Effect, Table
+from ilk.store import Effect, Table, normal_content
 from ilk.stores.sqlite.connection import Connection
 from ilk.stores.sqlite.effects import from_text
 from ilk.stores.sqlite.ranges import Ranges, expand, join_ranges, subtract, to_ranges
@@ -32,7 +32,8 @@ class Erasure:
         exemplars = set(self._known("exemplar", exemplar_ids)) | self._rows_of(classes)
         classes |= self._merged_classes(exemplars) - classes
         exemplars |= self._rows_of(classes)
-        self.content_hashes = set(self._column("exemplar", "content_hash", exemplars))
+        hashes = self._column("exemplar", "content_hash", exemplars)
+        self.content_hashes = set(map(normal_content, hashes))
         if self.content_hashes:
             exemplars |= self._same_content("exemplar")
         self.rows["class"], self.rows["exemplar"] = to_ranges(classes), to_ranges(exemplars)
@@ -82,7 +83,12 @@ class Erasure:
 
     def _same_content(self, table: Table) -> set[int]:
         blocks = self._connection.blocks(f"select id, content_hash from {table}")
-        return {row[0] for block in blocks for row in block if row[1] in self.content_hashes}
+        return {
+            row[0]
+            for block in blocks
+            for row in block
+            if normal_content(row[1]) in self.content_hashes
+        }
 
     def _grouped_strangers(self) -> set[int]:
         rows = self._connection.rows('select id, "group" from stranger')

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ilk.errors import ForeignGallery, GalleryError, NewerGallery
 from ilk.stores.sqlite import schema
 from ilk.stores.sqlite.connection import Connection, Mode
 
-__all__ = ["check_file", "connect", "is_writable", "migrate"]
+__all__ = ["check_file", "complete", "connect", "is_writable", "migrate"]
 
 
 def is_writable(path: Path) -> bool:
@@ -59,6 +60,12 @@ def check_file(connection: Connection) -> int:
             f"{path} has version {found}, this ilk reads up to {schema.version()}; upgrade ilk"
         )
     return int(found)
+
+
+def complete(connection: Connection) -> None:
+    """Add the index that files of the same version did not always have, if nobody is in the way."""
+    with suppress(GalleryError):  # only slower without
+        connection.wait(schema.EXPIRES, 0.0)
 
 
 def migrate(connection: Connection) -> None:

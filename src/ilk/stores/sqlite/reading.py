@@ -17,6 +17,7 @@ from ilk.store import (
     ExemplarRow,
     Strangers,
     UnknownRow,
+    forms_of,
 )
 from ilk.stores.sqlite.connection import Connection
 from ilk.stores.sqlite.deltas import read_delta
@@ -37,8 +38,8 @@ _EXEMPLARS = """
         exists(select 1 from crop where exemplar_id = exemplar.id), expires, is_live
     from exemplar left join change on change.id = added"""
 
-_BLOCK = 500
-"""How many values one statement is given."""
+_BLOCK = 250
+"""How many values one statement is given, or three times as many."""
 
 
 class SqliteReader:
@@ -215,11 +216,18 @@ class SqliteReader:
         key = self._open.value("select value from internal where key = 'key'")
         found: set[str] = set()
         for block in _blocks(list(dict.fromkeys(content_hashes))):
-            hashes = {keyed_hash(key, content): content for content in block}
+            hashes = {keyed_hash(key, f): content for content in block for f in forms_of(content)}
             places = ", ".join("?" * len(hashes))
             rows = self._open.rows(f"select hash from suppressed where hash in ({places})", *hashes)
             found.update(hashes[row[0]] for row in rows)
         return found
+
+    def expired(self, day: str) -> list[int]:
+        """Return the exemplars, live or not, that may not be kept from that day (ISO 8601) on."""
+        statement = (
+            "select id from exemplar where expires is not null and substr(expires, 1, 10) <= ?"
+        )
+        return sorted(row[0] for row in self._open.rows(statement, day))
 
     def receipts(self) -> list[Erased]:
         """Return the receipts of erasures."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ilk.store import Role, Table
 from ilk.stores.sqlite.connection import Connection
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "ROLES", "TABLES", "statements", "version"]
+__all__ = ["APPLICATION_ID", "EXPIRES", "MIGRATIONS", "ROLES", "TABLES", "statements", "version"]
 
 APPLICATION_ID = 0x696C6B67
 """Marks the file as ours: "ilkg" in ASCII."""
@@ -25,6 +25,12 @@ TABLES: tuple[Table, ...] = ("class", "exemplar", "stranger", "unknown")
 
 MIGRATIONS: list[Callable[[Connection], None]] = []
 """The first brings a file of version 1 to version 2, and so on; each runs inside a transaction."""
+
+EXPIRES = (
+    "create index if not exists exemplar_expires on exemplar(substr(expires, 1, 10)) "
+    "where expires is not null"
+)
+"""Finds what has expired without reading all rows."""
 
 _STATEMENTS = """
 create table fact(key text primary key, value text not null) strict, without rowid;
@@ -55,6 +61,7 @@ create index exemplar_class on exemplar(class_id, role, is_live);
 create unique index exemplar_content on exemplar(content_hash) where is_live = 1 and role = 0;
 create index exemplar_barring on exemplar(content_hash) where is_live = 1 and role != 0;
 create index exemplar_touched on exemplar(touched) where touched != added;
+{expires};
 create table crop(
     exemplar_id integer primary key references exemplar(id),
     picture blob not null
@@ -121,5 +128,5 @@ def version() -> int:
 
 def statements(embedding_size: int) -> list[str]:
     """Return what makes an empty file of the present version for embeddings of that size."""
-    text = _STATEMENTS.format(num_bytes=4 * embedding_size)
+    text = _STATEMENTS.format(num_bytes=4 * embedding_size, expires=EXPIRES)
     return [statement for part in text.split(";") if (statement := part.strip())]

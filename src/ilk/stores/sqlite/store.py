@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, final
 
 from ilk.errors import DamagedGallery, ForeignGallery, GalleryError, InvalidInput
-from ilk.store import Erased
+from ilk.store import Chosen, Erased, Reader
 from ilk.stores.sqlite import schema
 from ilk.stores.sqlite.checking import find_faults
 from ilk.stores.sqlite.connection import Connection, Mode, create_file
@@ -21,7 +21,7 @@ from ilk.stores.sqlite.copying import Embeddings, adopt_suppressed, update_copy
 from ilk.stores.sqlite.effects import to_json
 from ilk.stores.sqlite.erasing import clean, erase_rows, has_residue
 from ilk.stores.sqlite.line import Line
-from ilk.stores.sqlite.opening import check_file, connect, is_writable, migrate
+from ilk.stores.sqlite.opening import check_file, complete, connect, is_writable, migrate
 from ilk.stores.sqlite.reading import SqliteReader
 from ilk.stores.sqlite.writing import SqliteWriter, log_end
 
@@ -176,7 +176,12 @@ class SqliteStore:
                 raise
 
     def erase(
-        self, *, class_ids: Iterable[int] = (), exemplar_ids: Iterable[int] = (), actor: str = ""
+        self,
+        *,
+        class_ids: Iterable[int] = (),
+        exemplar_ids: Iterable[int] = (),
+        choose: Callable[[Reader], Chosen] | None = None,
+        actor: str = "",
     ) -> Erased:
         """Delete for good: rows, crops, log contents; close their content for later enrollment.
 
@@ -184,6 +189,7 @@ class SqliteStore:
         with an exemplar all rows of the same content. Unknown probes and strangers of the same
         content go too, and strangers of a group with an erased label. When it returns, the bytes
         of embeddings and labels are nowhere in the store's files. The file is rewritten for that.
+        What `choose` says goes too; it looks in the same transaction, and may raise.
 
         Raises:
             InvalidInput: There is no row of one of the ids.
@@ -197,7 +203,15 @@ class SqliteStore:
                 raise GalleryError("a change is being made by this thread; finish it first")
             connection.begin_writing()
             try:
-                receipt = erase_rows(connection, class_ids, exemplar_ids, actor=actor, time=now())
+                chosen = Chosen(tuple(class_ids), tuple(exemplar_ids))
+                if choose is not None:
+                    reader = SqliteReader(connection, self._size, log_end(connection)[0])
+                    more = choose(reader)
+                    reader.end()
+                    chosen = Chosen(
+                        chosen.class_ids + more.class_ids, chosen.exemplar_ids + more.exemplar_ids
+                    )
+                receipt = erase_rows(connection, chosen, actor=actor, time=now())
                 connection.commit()
             except BaseException:
                 connection.roll_back()
@@ -258,6 +272,8 @@ class SqliteStore:
                             "open it once for writing, which brings it up to date"
                         )
                     migrate(connection)
+                if self._mode == "rw":
+                    complete(connection)
                 if self._mode == "rw" and has_residue(connection):
                     with suppress(GalleryError):  # somebody still reads an old state
                         clean(connection, 0.0)

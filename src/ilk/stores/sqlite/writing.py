@@ -8,7 +8,15 @@ from itertools import repeat
 from typing import Any, final
 
 from ilk.errors import GalleryError, InvalidInput
-from ilk.store import Effect, NewExemplar, NewStranger, NewUnknown, Role, Table
+from ilk.store import (
+    Effect,
+    NewExemplar,
+    NewStranger,
+    NewUnknown,
+    Role,
+    Table,
+    forms_of,
+)
 from ilk.stores.sqlite.columns import column_of, text_of
 from ilk.stores.sqlite.connection import Connection
 from ilk.stores.sqlite.effects import Effects, to_json, to_text
@@ -16,6 +24,7 @@ from ilk.stores.sqlite.embeddings import checked
 from ilk.stores.sqlite.ranges import to_ranges
 from ilk.stores.sqlite.reading import SqliteReader
 from ilk.stores.sqlite.schema import ROLES, TABLES
+from ilk.stores.sqlite.suppression import keyed_hash
 
 __all__ = ["LogEnd", "SqliteWriter", "append_change", "log_end"]
 
@@ -169,6 +178,19 @@ class SqliteWriter(SqliteReader):
             self._write("delete from setting where key = ?", key)
         else:
             self._write("insert or replace into setting values(?, ?)", key, new)
+
+    def reopen(self, content_hashes: Iterable[str]) -> int:
+        """Let content that an erasure closed be enrolled again; return how much of it was closed.
+
+        The number is in the log as the setting "num_reopened", which only grows.
+        """
+        found = self.suppressed(content_hashes)
+        if found:
+            key = self._open.value("select value from internal where key = 'key'")
+            hashes = [(keyed_hash(key, form),) for text in found for form in forms_of(text)]
+            self._write_many("delete from suppressed where hash = ?", hashes)
+            self.set("num_reopened", self.settings().get("num_reopened", 0) + len(found))
+        return len(found)
 
     def mark_undo(self, change_id: int) -> None:
         """Note that this change turns that one around."""
