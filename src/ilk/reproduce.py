@@ -13,10 +13,11 @@ from ilk.evaluation.one_shot import OneShot, one_shot
 from ilk.recipes import recipe
 from ilk.whole_run import Outcome, train_and_measure
 
-__all__ = ["MANY_RUNS", "reproduce_omniglot"]
+__all__ = ["reproduce_omniglot"]
 
-MANY_RUNS = 900
-"""Runs of the second one-shot figure, which has less chance in it than the usual twenty."""
+_NUM_RUNS = 900
+"""Runs of the one-shot figure: a hundred of each of the nine alphabets of twenty characters. The
+twenty of the published protocol would weigh two of them three times and the others twice."""
 
 
 def reproduce_omniglot(
@@ -27,7 +28,7 @@ def reproduce_omniglot(
     overrides: tuple[str, ...] = (),
     tell: Callable[[str], None],
     show_bar: bool = False,
-) -> tuple[Outcome, OneShot, OneShot]:
+) -> tuple[Outcome, OneShot]:
     """Train on twenty alphabets of Omniglot and measure on the ten that are held out.
 
     Args:
@@ -39,8 +40,8 @@ def reproduce_omniglot(
         show_bar: Whether to draw a progress bar on standard error.
 
     Returns:
-        The outcome, and the within-alphabet 20-way one-shot error over 20 runs (400 trials) and
-        over `MANY_RUNS`.
+        The outcome, and the within-alphabet 20-way one-shot error over 900 runs, which are drawn
+        here: the twenty published ones are of the evaluation set, whose alphabets are others.
 
     Raises:
         IlkError: The data are not there, or training or evaluation refuses.
@@ -60,17 +61,13 @@ def reproduce_omniglot(
     )
     embedded = outcome.embedded
     groups = [item.group for item in embedded.items.items]
-    few, many = (
-        one_shot(
-            embedded.embeddings,
-            list(embedded.items.labels),
-            groups,
-            outcome.artifact.distance,
-            num_runs=num_runs,
-            seed=seed,
-        )
-        for num_runs in (20, MANY_RUNS)
+    shots = one_shot(
+        embedded.embeddings,
+        list(embedded.items.labels),
+        groups,
+        outcome.artifact.distance,
+        num_runs=_NUM_RUNS,
+        seed=seed,
     )
-    shots = {"runs_20": asdict(few), f"runs_{MANY_RUNS}": asdict(many)}
-    (output / "one_shot.json").write_text(json.dumps(shots, indent=2))
-    return outcome, few, many
+    (output / "one_shot.json").write_text(json.dumps(asdict(shots), indent=2))
+    return outcome, shots

@@ -36,7 +36,7 @@ def omniglot(data: Path, output: Path, seed: int, overrides: tuple[str, ...]) ->
     from ilk.reproduce import reproduce_omniglot
 
     started = time.perf_counter()
-    outcome, few, many = reproduce_omniglot(
+    outcome, shots = reproduce_omniglot(
         data,
         output,
         seed=seed,
@@ -54,9 +54,8 @@ def omniglot(data: Path, output: Path, seed: int, overrides: tuple[str, ...]) ->
             click.echo(f"{name:20} -      {figure.note}")
         else:
             click.echo(f"{name:20} {figure.value:.4f}  ({figure.low:.4f} to {figure.high:.4f})")
-    for shots in (few, many):
-        name = f"one-shot error, {shots.num_trials:,} trials"
-        click.echo(f"{name} {shots.error:.2%}  ({shots.low:.2%} to {shots.high:.2%})")
-    for alphabet, error in sorted(many.per_alphabet.items()):
+    name = f"one-shot error, {shots.num_trials:,} trials"
+    click.echo(f"{name} {shots.error:.2%}  ({shots.low:.2%} to {shots.high:.2%})")
+    for alphabet, error in sorted(shots.per_alphabet.items()):
         click.echo(f"  {alphabet:45} {error:.2%}")
     click.echo(f"\nlook at {outcome.page}; took {time.perf_counter() - started:.0f} s")
