@@ -33,7 +33,7 @@ def test_it_writes_what_python_gives(
     out = tmp_path / "x.npz"
     result = run(artifact_folder, picture_folder, "--out", out, "--batch-size", 4)
     assert result.exit_code == 0
-    assert result.output == f"{out}: 6 embeddings of 3 numbers, 0 of them remembered\n"
+    assert result.output == f"wrote 6 embeddings of 3 numbers to {out}, 0 from the cache\n"
     expected = embed_items(open_encoder(artifact_folder), open_source(picture_folder))
     with np.load(out) as arrays:
         np.testing.assert_allclose(arrays["embedding"], expected.embeddings, rtol=1e-6)
@@ -75,7 +75,7 @@ def test_what_cannot_be_read_is_named(
     assert not (tmp_path / "x.csv").exists()
     result = run(*arguments, "--on-unreadable", "skip")
     assert "6 embeddings" in result.stdout
-    assert "left out owl/broken.png: " in result.stderr
+    assert "skipped: owl/broken.png: " in result.stderr
     told = json.loads(run(*arguments, "--on-unreadable", "skip", "--json").stdout)
     assert [problem["name"] for problem in told["problems"]] == ["owl/broken.png"]
 

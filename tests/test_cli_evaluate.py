@@ -162,7 +162,7 @@ def test_unreadable_items_stop_or_are_listed(source: Path, tmp_path: Path) -> No
     assert isinstance(run(evaluate, model, folder).exception, DataError)
     done = run(evaluate, model, folder, "--on-unreadable", "skip")
     assert done.exit_code == 0, done.output
-    assert "left out: class 00/broken.png" in done.stdout
+    assert "skipped: class 00/broken.png" in done.stdout
 
 
 def test_pairs_add_the_ten_fold_accuracy(source: Path, tmp_path: Path) -> None:

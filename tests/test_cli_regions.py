@@ -184,7 +184,7 @@ def test_where_nothing_can_be_drawn_is_said_before_the_work(
     (tmp_path / "file").touch()
     other = save(tmp_path / "in" / "other.png", JAY)
     for arguments, word in (
-        ((party, "--draw", tmp_path / "nowhere" / "out.png"), "there is none at"),
+        ((party, "--draw", tmp_path / "nowhere" / "out.png"), "does not exist; make it first"),
         ((party, "--draw", tmp_path / "out.jpg"), "expected a .png file"),
         ((party, other, "--draw", tmp_path / "out.png"), "expected a folder for the drawings of 2"),
         ((party, other, "--draw", tmp_path / "file"), "cannot be made"),
@@ -195,7 +195,7 @@ def test_where_nothing_can_be_drawn_is_said_before_the_work(
         assert word in str(result.exception)
         assert "\n" not in str(result.exception)
     usage = run("identify", gallery, party, "--set", "--draw", tmp_path / "out.png")
-    assert (usage.exit_code, "leave out --set" in usage.stderr) == (2, True)
+    assert (usage.exit_code, "does not go with --set" in usage.stderr) == (2, True)
 
 
 def test_a_full_disk_leaves_no_half_drawing(
@@ -257,10 +257,13 @@ def test_what_is_not_enrolled_is_counted_by_its_reason(
     assert result.exit_code == 0
     assert result.stdout == "enrolled 1 exemplar of 1 class\n"
     lines = result.stderr.splitlines()
-    assert "not enrolled: knot/0.png: 2 tiles are in the picture, and which is meant" in lines[0]
+    assert (
+        "not enrolled: knot/0.png: the picture shows 2 tiles, and nothing says which is meant"
+        in lines[0]
+    )
     told = "not enrolled: 24 in all: 22 several tiles, 1 no tile, 1 unreadable"
     assert told in result.stderr
-    assert "--largest takes the largest" in lines[-1]
+    assert "use --largest to take the largest" in lines[-1]
     done("gallery", "undo", gallery)
     told_json = check.told("enroll", gallery, tmp_path / "more")
     assert told_json["num_by_code"] == {"several_tiles": 22, "no_tile": 1, "unreadable": 1}
@@ -329,7 +332,7 @@ def test_strangers_without_a_region_are_named_and_left_out(gallery: Path, tmp_pa
     asked = "gallery", "calibrate", gallery, "--target-fpir", 0.2
     result = run(*asked, "--strangers", tmp_path / "strangers")
     assert result.exit_code == 0
-    assert "left out: rook/empty.png: no tile was found in the picture" in result.stderr
+    assert "skipped: rook/empty.png: no tile was found in the picture" in result.stderr
     result = run(*asked, "--strangers", tmp_path / "strangers", "--on-unreadable", "stop")
     assert result.exit_code == 1
     assert "rook/empty.png" in str(result.exception)

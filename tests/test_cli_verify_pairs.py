@@ -277,7 +277,7 @@ def test_groups_and_failures_of_an_evaluation(artifact: Path, folder: Path, tmp_
     ).stdout
     assert "missed_at_1" in told
     assert "by camera" in told
-    assert "left out: Person_03/Person_03_0002.png" in told
+    assert "skipped: Person_03/Person_03_0002.png" in told
 
 
 def test_compare_and_embed_take_a_detector(artifact: Path, folder: Path, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_second_run_adds_to_the_gallery(photos: Path, tmp_path: Path) -> None:
         Image.fromarray(draw_portrait(person, 0)).save(strangers / f"{person}.png")
     again = demo(*arguments, "--largest", "--keep-crops", "--strangers", strangers).output
     assert "adding to" in again
-    assert "enrolled 1 photograph of 1 person; 6 are there already" in again
+    assert "enrolled 1 photograph of 1 person; 6 enrolled before" in again
     assert "chosen on 9 strangers of 9 classes" in again
     assert "at most 10 % of strangers" in again
     assert "bring 90 more" in again

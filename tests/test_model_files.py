@@ -177,7 +177,7 @@ def test_a_damaged_package_is_left_alone_and_searching_goes_on(carrier: Path, zo
     assert model_file("sface", tell=told.append, zoo=zoo.address).found == zoo.address
     assert carrier.read_bytes() == b"wrong"
     assert "is damaged" in told[0]
-    assert "fetching SFace, 0.1 MB, Apache-2.0" in told[1]
+    assert "downloading SFace, 0.1 MB, Apache-2.0" in told[1]
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_server_without_the_file(zoo: Zoo) -> None:
 
 
 def test_fetching_can_be_forbidden(zoo: Zoo) -> None:
-    with pytest.raises(MissingWeights, match="which was not allowed"):
+    with pytest.raises(MissingWeights, match="downloads were not allowed"):
         model_file("sface", zoo=zoo.address, may_download=False)
     assert not zoo.paths
 

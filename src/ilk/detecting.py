@@ -17,6 +17,7 @@ from ilk.errors import InvalidInput, UnreadableItem
 from ilk.images import read_image
 from ilk.items import Item, Items, Problem
 from ilk.plugins import load
+from ilk.words import plural_of
 
 __all__ = ["WHOLE_IMAGE", "Choice", "Sighting", "chosen", "crops_of", "open_detector", "sight"]
 
@@ -123,8 +124,8 @@ def chosen(
     if choice == "largest":
         return (max(regions, key=lambda s: s.region.area if s.region is not None else 0.0),)
     reason = (
-        f"{len(regions)} {noun}s are in the picture, and which is meant is not said: give a "
-        f"picture of one, a table with the box of the {noun}, or take the largest"
+        f"the picture shows {len(regions)} {plural_of(noun)}, and nothing says which is meant: "
+        f"give a picture of one, a table with the box of the {noun}, or use --largest"
     )
     picture = sightings[0].picture
     return (Sighting(picture, picture.name, None, None, f"several_{noun}s", reason),)

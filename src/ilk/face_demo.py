@@ -67,7 +67,7 @@ def open_gallery(location: Path, *, tell: Tell) -> Recognizer:
         IlkError: The weights are nowhere, a package is missing, or the gallery is damaged.
     """
     if (location / "CURRENT").exists():
-        tell(f"adding to {location}, which is there already")
+        tell(f"adding to {location}, which exists already")
         return Recognizer.open(location)
     artifact = ready_artifact("faces", tell=tell)
     location.parent.mkdir(parents=True, exist_ok=True)

@@ -226,10 +226,10 @@ class Recognizer(Questions):
                 a picture counts.
             basis: Whose distances.
             margin: How close a second class makes an answer ambiguous.
-            on_unreadable: Whether to stop at strangers that cannot be read, or go on without.
+            on_unreadable: Whether to stop at strangers that cannot be read, or skip them.
             cache: Of embeddings.
             progress: Called as strangers are embedded.
-            skipped: Called with each stranger that was gone on without.
+            skipped: Called with each stranger that was skipped.
 
         Raises:
             NotCalibrated: The basis cannot carry the target; nothing was changed.

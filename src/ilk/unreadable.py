@@ -16,7 +16,7 @@ from ilk.items import Item, Items, Problem
 __all__ = ["OnUnreadable", "as_problem", "read_picture", "stop_or_skip", "verify_readable"]
 
 OnUnreadable = Literal["stop", "skip"]
-"""What to do about items that cannot be used: refuse the source, or go on without them."""
+"""What to do about items that cannot be used: refuse the source, or skip them."""
 
 _NUM_NAMED = 5
 
@@ -26,7 +26,7 @@ def stop_or_skip(items: Items, on_unreadable: OnUnreadable) -> Items:
 
     Raises:
         DataError: There are problems and `on_unreadable` is "stop". The message counts them,
-            names the first five and says how to go on without them.
+            names the first five and says how to skip them.
         InvalidInput: `on_unreadable` is something else.
 
     Example:

@@ -30,6 +30,7 @@ from ilk.evaluation.pairs_run import (
 )
 from ilk.evaluation.report import write_report
 from ilk.items import Items
+from ilk.words import counted
 
 __all__ = ["Outcome", "measure", "measure_pairs", "train_and_measure", "write_page"]
 
@@ -211,7 +212,8 @@ def _limit_from_cohort(artifact: Artifact, people: set[str], fmr: float) -> Impo
     is_known = np.array([content in known for content in hashes], bool)
     ids = artifact.cohort.class_ids
     is_used = ~is_known[ids] if len(ids) else np.zeros(0, bool)
-    basis = f"{len(np.unique(ids[is_used])):,} classes of the artifact's cohort"
+    num_classes = len(np.unique(ids[is_used]))
+    basis = f"{counted(num_classes, 'class', 'classes')} of the artifact's cohort"
     try:
         return limit_from_strangers(
             artifact.cohort.embeddings[is_used], ids[is_used], artifact.distance, fmr, basis

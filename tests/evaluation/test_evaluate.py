@@ -61,7 +61,7 @@ def test_what_never_failed_is_not_said_to_be_certain() -> None:
     for name, value in (("recall_at_1", 1.0), ("auroc", 1.0), ("rank_1", 1.0)):
         figure = found.figure(name)
         assert (figure.value, figure.low, figure.high) == (value, None, None)
-        assert "no exception: a bootstrap gives no interval" in figure.note
+        assert "no exception was seen, so a bootstrap gives no interval" in figure.note
 
 
 def test_macro_counts_classes_alike() -> None:
@@ -88,7 +88,7 @@ def test_lone_queries_are_counted_apart() -> None:
     assert found.counts["lone_queries"] == 7
     assert figure.num_trials == len(labels) - 7
     assert figure.num_classes == 40
-    assert figure.note == "7 queries without a class mate left out"
+    assert figure.note == "7 items alone in a class, not counted"
     assert figure.value == pytest.approx(np.nanmean(found.per_query["recall_at_1"]))
 
 
@@ -102,7 +102,7 @@ def test_only_lone_queries_give_reasons_not_numbers() -> None:
 def test_one_class_alone_is_told() -> None:
     found = evaluate(np.random.default_rng(0).normal(size=(9, 3)), ["a"] * 9, Cosine(), QUICK)
     assert found.figure("recall_at_1").value == 1.0
-    assert found.figure("recall_at_1").note == "one class gives no interval"
+    assert found.figure("recall_at_1").note == "one class allows no interval"
     assert found.figure("eer").value is None
 
 

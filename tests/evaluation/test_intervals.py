@@ -70,7 +70,7 @@ def _weights(bootstrap: ClassBootstrap) -> list[np.ndarray]:
 
 def test_few_classes_are_warned_of() -> None:
     one = ClassBootstrap(1).mean("m", np.ones(5), np.zeros(5, int))
-    assert (one.value, one.low, one.note) == (1.0, None, "one class gives no interval")
+    assert (one.value, one.low, one.note) == (1.0, None, "one class allows no interval")
     few = ClassBootstrap(4).mean("m", np.arange(8.0), np.arange(8) % 4)
     assert few.low is not None
     assert few.note == "interval from only 4 classes: unreliable"

@@ -70,7 +70,9 @@ def test_a_video_file_is_told_in_a_line_per_track(
     assert lines[2].startswith("0:02.8 - 0:03.9")
     assert re.match(r"looked at 100 frames in [\d.]+ s \([\d.]+ per second\): 3 tracks", lines[4])
     assert lines[4].endswith("2 identified, 1 unknown")
-    assert lines[5].startswith("were all 3 compared tracks strangers, 0.15 of them would get a")
+    assert lines[5].startswith(
+        "if all compared tracks (3) were of strangers, at most 0.15 of them would get a"
+    )
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 2 // 5])
     broken = run("watch", gallery_place, path)

@@ -27,7 +27,7 @@ _TITLES = {"bytes": "equal files", "pixels": "equal pixels", "near": "nearly equ
     "--show",
     default=10,
     show_default=True,
-    help="How many lines to print of each list; -1 for all.",
+    help="How many lines of each list to print; -1 for all.",
 )
 def check(source: str, as_json: bool, show: int) -> None:
     """Look over a data set before training on it.
@@ -35,8 +35,8 @@ def check(source: str, as_json: bool, show: int) -> None:
     SOURCE is a folder with a folder per class, a .csv, .tsv or .parquet table with the columns path
     and label, or a data set by name, such as glyphs:train. Every picture is read once: class sizes,
     unreadable files, the same picture twice (equal bytes, equal pixels, nearly equal) inside and
-    across classes and splits, and how to draw batches. What is found is reported, not refused: the
-    exit status is 0.
+    across classes and splits, and how to draw batches. Findings are reported and do not count as
+    errors: the exit status is 0.
     """
     from ilk.check import check_items
     from ilk.datasets import open_source

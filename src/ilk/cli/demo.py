@@ -20,7 +20,12 @@ __all__ = ["demo"]
 
 @click.group(
     cls=LazyGroup,
-    lazy={"faces": ("ilk.cli.demo_faces:faces", "People from photographs, and a page to ask on.")},
+    lazy={
+        "faces": (
+            "ilk.cli.demo_faces:faces",
+            "Enroll people from photographs, then ask who is in a picture or before the camera.",
+        )
+    },
     invoke_without_command=True,
 )
 @click.option(
@@ -30,11 +35,13 @@ __all__ = ["demo"]
     show_default=True,
     help="The folder to write to.",
 )
-@click.option("--seed", default=0, show_default=True, help="Decides every draw.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
+@click.option("--seed", default=0, show_default=True, help="The seed of every random draw.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting. Repeatable."
+)
 @click.pass_context
 def demo(context: click.Context, output: Path, seed: int, overrides: tuple[str, ...]) -> None:
-    """Train, enroll, identify and meet strangers, on characters drawn here.
+    """Train, enroll, identify and meet strangers, on drawn characters.
 
     Learns a distance on Latin, Greek, Canadian syllabics and symbols. Then it enrolls characters of
     ten other scripts with five examples each in a gallery, calibrates that on characters that are

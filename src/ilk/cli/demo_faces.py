@@ -41,7 +41,7 @@ _NUM_NAMED = 20
     show_default=True,
     help="The folder to write to.",
 )
-@click.option("--keep-crops", is_flag=True, help="Keep a small picture of each face, for people.")
+@click.option("--keep-crops", is_flag=True, help="Keep a small picture of each face, to look at.")
 @choice_option("only")
 @click.option("--no-page", is_flag=True, help="Build the gallery, and open no page.")
 @click.option("--no-browser", is_flag=True, help="Print the page's address, and open no browser.")
@@ -50,7 +50,7 @@ _NUM_NAMED = 20
     default=0,
     show_default=True,
     type=click.IntRange(0, 65535),
-    help="Of the page; 0 is any that is free.",
+    help="The port of the page; 0 takes any free one.",
 )
 def faces(
     photos: Path | None,
@@ -65,7 +65,7 @@ def faces(
     """Enroll people from photographs, then ask who is in a picture or before the camera.
 
     Builds a gallery in the output folder and opens its page on this machine. Enroll people who have
-    agreed to it. Without --photos it enrolls drawn people and meets strangers, offline.
+    agreed to it. Without --photos it enrolls drawn people and meets strangers, all offline.
     """
     from ilk.cli.serve import open_page
     from ilk.face_demo import open_gallery
@@ -105,7 +105,7 @@ def _enroll(recognizer: Recognizer, photos: Path, choice: Choice, keep_crops: bo
         )
     _tell_enrolled(answers)
     if not any(answer.exemplar_id is not None for answer in answers):
-        raise DataError(f"expected photographs of faces in {photos}, and none could be enrolled")
+        raise DataError(f"expected photographs of faces in {photos}, but none could be enrolled")
 
 
 def _tell_enrolled(answers: list[Enrollment]) -> None:
@@ -118,11 +118,11 @@ def _tell_enrolled(answers: list[Enrollment]) -> None:
     click.echo(
         f"enrolled {counted(len(enrolled), 'photograph')} of "
         f"{counted(len(people), 'person', 'people')}"
-        + (f"; {len(there):,} are there already" if there else "")
+        + (f"; {len(there):,} enrolled before" if there else "")
     )
     without = sorted({a.label for a in refused if a.label} - people - {a.label for a in there})
     if without:
-        click.echo(f"nobody is enrolled as {', '.join(without[:_NUM_NAMED])}")
+        click.echo(f"not one photograph was enrolled of {', '.join(without[:_NUM_NAMED])}")
     warned = [answer for answer in enrolled if answer.reason]
     for title, group in (("not enrolled", refused), ("look at", warned)):
         for answer in group[:_NUM_NAMED]:
@@ -200,6 +200,4 @@ def _next(location: Path, is_drawn: bool) -> None:
     if is_drawn:
         click.echo("your own: ilk demo faces --photos DIR, with DIR/NAME/*.jpg")
     else:
-        click.echo(
-            f"take somebody out for good: {command_line('ilk gallery erase', location)} NAME"
-        )
+        click.echo(f"erase somebody for good: {command_line('ilk gallery erase', location)} NAME")

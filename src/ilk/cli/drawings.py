@@ -19,8 +19,8 @@ draw_option = click.option(
     "--draw",
     metavar="OUT",
     type=click.Path(path_type=Path),
-    help="Write the picture with boxes, names and distances to OUT, a .png file; of several "
-    "pictures OUT is a folder.",
+    help="Write each picture with boxes, names and distances to OUT: a .png file or, for several "
+    "pictures, a folder.",
 )
 """Add --draw, None without it."""
 
@@ -45,7 +45,7 @@ def plan_drawings(output: Path, items: Sequence[Item]) -> list[Path]:
         _make(output)
     elif output.suffix.lower() != ".png":
         raise DataError(
-            f"expected a .png file or a folder that is there to draw to, got {output}; name it "
+            f"expected a .png file or an existing folder for the drawing, got {output}; name it "
             f"{output.with_suffix('.png').name}"
         )
     else:
@@ -119,7 +119,9 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder} cannot be made to draw to: {error.strerror or error}") from None
+        raise DataError(
+            f"the folder {folder} for drawings cannot be made: {error.strerror or error}"
+        ) from None
 
 
 def _require_writable(folder: Path) -> None:
@@ -127,7 +129,9 @@ def _require_writable(folder: Path) -> None:
     from ilk.errors import DataError
 
     if not folder.is_dir():
-        raise DataError(f"expected a folder to draw to, and there is none at {folder}; make it")
+        raise DataError(
+            f"expected a folder for the drawing, but {folder} does not exist; make it first"
+        )
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass

@@ -31,12 +31,20 @@ __all__ = ["embed"]
     type=click.Path(path_type=Path),
     help="The file to write: .parquet, .npz or .csv. An existing one is replaced.",
 )
-@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1))
-@click.option("--num-threads", type=click.IntRange(min=1), help="Default: all cores.")
+@click.option(
+    "--batch-size",
+    default=64,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Items per call of the encoder.",
+)
+@click.option(
+    "--num-threads", type=click.IntRange(min=1), help="Threads of the encoder. Default: all cores."
+)
 @detector_option
 @choice_option("only")
 @on_unreadable_option
-@click.option("--no-cache", is_flag=True, help="Compute all again and remember nothing.")
+@click.option("--no-cache", is_flag=True, help="Compute all embeddings anew, and cache none.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def embed(
     artifact: Path,
@@ -54,8 +62,8 @@ def embed(
 
     ARTIFACT is a folder that `ilk train` wrote, or the name of a ready one. One row per item: name,
     label, hash (SHA-256 of the content) and embedding; of a picture in which something is detected,
-    the content is what is cut out of it. Embeddings are remembered by content and encoder in
-    $ILK_CACHE (default: ~/.cache/ilk), so a second run over the same files computes nothing.
+    the content is what is cut out of it. Embeddings are cached by content and encoder in $ILK_CACHE
+    (default: ~/.cache/ilk), so a second run over the same files computes nothing.
     """
     from ilk.datasets import open_source
     from ilk.detecting import crops_of
@@ -88,9 +96,11 @@ def embed(
         told = {"out": str(out), **counts, "encoder_fingerprint": encoder.fingerprint}
         click.echo(json.dumps(told | {"problems": problems}, indent=2))
         return
+    from ilk.words import counted
+
     click.echo(
-        f"{out}: {len(embedded)} embeddings of {encoder.embedding_size} numbers, "
-        f"{embedded.num_cached} of them remembered"
+        f"wrote {counted(len(embedded), 'embedding')} of {encoder.embedding_size} numbers to "
+        f"{out}, {embedded.num_cached:,} from the cache"
     )
     for problem in problems:
-        click.echo(f"left out {problem['name']}: {problem['reason']}", err=True)
+        click.echo(f"skipped: {problem['name']}: {problem['reason']}", err=True)

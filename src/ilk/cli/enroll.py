@@ -50,22 +50,29 @@ class _Metadata(click.ParamType[Any]):
 @click.argument("sources", metavar="SOURCE | FILE...", nargs=-1, required=True)
 @click.option("--label", metavar="NAME", help="The class that the FILEs are examples of.")
 @click.option("--not", "is_not", metavar="NAME", help="The class that the FILEs are not.")
-@click.option("--ignore", is_flag=True, help="The FILEs are of no class, and to be ignored.")
 @click.option(
-    "--keep-crops", is_flag=True, help="Keep a small picture of each, for people and migration."
+    "--ignore", is_flag=True, help="The FILEs are of no class: ignore what looks like them."
+)
+@click.option(
+    "--keep-crops",
+    is_flag=True,
+    help="Keep a small picture of each, to look at and for migrations.",
 )
 @click.option(
     "--expires",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="The day from which they may not be kept; they are erased when it comes.",
+    help="The day from which they may no longer be kept; they are erased when it comes.",
 )
-@click.option("--metadata", type=_Metadata(), metavar="JSON", help="Kept with each of them.")
+@click.option(
+    "--metadata", type=_Metadata(), metavar="JSON", help="A JSON object to keep with each of them."
+)
 @click.option(
     "--strict",
     is_flag=True,
-    help="Refuse what is closer to another class than to its own, or an outlier of its class.",
+    help="Refuse examples that are closer to another class than to their own, or outliers of their "
+    "class, instead of warning of them.",
 )
-@click.option("--no-cache", is_flag=True, help="Compute all again and remember nothing.")
+@click.option("--no-cache", is_flag=True, help="Compute all embeddings anew, and cache none.")
 @detector_option
 @choice_option("only")
 @threads_option
@@ -88,21 +95,22 @@ def enroll(
     actor: str | None,
     as_json: bool,
 ) -> None:
-    """Enroll examples of classes; each succeeds or fails by itself.
+    """Enroll examples of classes in a gallery.
 
     SOURCE is a folder with a folder per class, a .csv, .tsv or .parquet table with the columns path
     and label, or a data set by name such as glyphs:test. With --label, --not or --ignore, give
     FILEs, folders or patterns instead.
 
-    What the same bytes are enrolled as already is not enrolled again. Ctrl-C stops after the part
-    that is being enrolled and says what was; `ilk gallery undo` takes all of one command back.
+    Each example succeeds or fails by itself, and is skipped if the same bytes are enrolled as the
+    same class already. Ctrl-C stops after the current part and says what was enrolled; `ilk gallery
+    undo` takes back all of one command.
     """
     from ilk.embedding import EmbeddingCache
     from ilk.gallery.forgetting import forget_in_caches
     from ilk.recognizer import Recognizer
 
     if (label is not None) + (is_not is not None) + ignore > 1:
-        raise click.UsageError("Give --label, --not or --ignore, one of the three.")
+        raise click.UsageError("Give only one of --label, --not and --ignore.")
     role: Role = "not" if is_not is not None else "ignore" if ignore else "exemplar"
     name = label if label is not None else is_not
     items = _items(sources, name or "", has_label=name is not None or ignore)
@@ -133,7 +141,9 @@ def _items(sources: tuple[str, ...], label: str, *, has_label: bool) -> Items:
     if has_label:
         return open_files(sources, label)
     if len(sources) > 1:
-        raise click.UsageError("Give one SOURCE; several FILEs go with --label, --not or --ignore.")
+        raise click.UsageError(
+            "Give one SOURCE, or say with --label, --not or --ignore what the FILEs show."
+        )
     return open_source(sources[0], on_unreadable="skip")
 
 
@@ -151,9 +161,9 @@ def _enroll(
         from ilk.words import counted
 
         count = _num_enrolled(gallery, options["call"])
-        back = f"; {command_line('ilk gallery undo', gallery)} takes them back" if count else ""
+        back = f"; undo that with `{command_line('ilk gallery undo', gallery)}`" if count else ""
         told = f"{counted(count, 'exemplar')} of {len(items):,} {'is' if count == 1 else 'are'}"
-        click.echo(f"interrupted: {told} enrolled and durable{back}", err=True)
+        click.echo(f"interrupted: {told} enrolled{back}", err=True)
         raise
 
 
@@ -204,7 +214,7 @@ def _print(
     labels = {answer.label for answer in enrolled if answer.label}
     of = f" of {counted(len(labels), 'class', 'classes')}" if labels else ""
     click.echo(f"enrolled {counted(len(enrolled), 'exemplar')}{of}")
-    groups = (("there already", there), ("not enrolled", refused), ("look at", warned))
+    groups = (("skipped", there), ("not enrolled", refused), ("look at", warned))
     for title, group in groups:
         for answer in group[:_NUM_NAMED]:
             where = f" as exemplar {answer.exemplar_id}" if answer.exemplar_id is not None else ""
@@ -219,7 +229,7 @@ def _print(
         )
         click.echo(f"not enrolled: {len(refused):,} in all: {told}", err=True)
     if any(code.startswith("several_") for code in codes):
-        click.echo("--largest takes the largest of several in a picture", err=True)
+        click.echo("use --largest to take the largest face (or region) of each picture", err=True)
 
 
 def _codes(refused: list[Enrollment]) -> Counter[str]:

@@ -35,18 +35,22 @@ def protocol_options(command: _Command) -> _Command:
     for option in (
         detector_option,
         choice_option("only"),
-        click.option("--allow-overlap", is_flag=True, help="Go on though training saw some of it."),
+        click.option(
+            "--allow-overlap", is_flag=True, help="Continue even though training saw some of it."
+        ),
         on_unreadable_option,
-        click.option("--batch-size", default=64, show_default=True, help="Items per encoder call."),
+        click.option(
+            "--batch-size", default=64, show_default=True, help="Items per call of the encoder."
+        ),
         click.option(
             "--memory-mib",
             default=1024,
             show_default=True,
-            help="Memory that measuring may take; never changes a figure.",
+            help="Memory to use for measuring, in MiB; it never changes a figure.",
         ),
-        click.option("--seed", default=0, show_default=True, help="Decides every draw."),
+        click.option("--seed", default=0, show_default=True, help="The seed of every random draw."),
         click.option(
-            "--draws", default=5, show_default=True, help="Draws of the open-set protocol."
+            "--draws", default=5, show_default=True, help="How often to draw the open-set protocol."
         ),
         click.option(
             "--fpir",
@@ -78,7 +82,7 @@ def protocol_options(command: _Command) -> _Command:
     type=click.Choice(["all", "retrieval", "open-set", "lfw"]),
     default="all",
     show_default=True,
-    help="What to measure: see below.",
+    help="What to measure, as listed above.",
 )
 @protocol_options
 @click.option(
@@ -86,21 +90,26 @@ def protocol_options(command: _Command) -> _Command:
     "up_to",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Of open-set: strangers are classes of at most N items. Default: as --exemplars.",
+    help="With --protocol open-set: strangers are classes of at most N items. Default: as "
+    "--exemplars.",
 )
 @click.option(
     "--pairs",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A pairs file (LFW's, or lines 'path1 path2 same'). Default of lfw: SOURCE/pairs.txt.",
+    help="A pairs file (LFW's, or lines 'path1 path2 same'). Default with lfw: SOURCE/pairs.txt.",
 )
 @fmr_option
 @by_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="For `ilk compare`.")
+@click.option(
+    "--save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Save everything to this file, for `ilk compare`.",
+)
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write one self-contained HTML page.",
+    help="Write a report to this file: one self-contained HTML page.",
 )
 def evaluate(
     artifact: Path,
@@ -128,12 +137,12 @@ def evaluate(
     """Measure an artifact on classes that it never saw.
 
     ARTIFACT is a folder that `ilk train` wrote, or the name of a ready one. SOURCE is a folder with
-    a folder per class, a table or a data set by name. Refuses if training saw one of the classes or
-    items.
+    a folder per class, a table or a data set by name. It is refused if training
+    saw one of the classes or items.
 
     \b
     all        retrieval, open set with half of the classes enrolled, all pairs
-    retrieval  every item asks for its class mates
+    retrieval  every item asks for the others of its class
     open-set   all classes of more than --exemplars items are enrolled, and
                those of at most --strangers-up-to items are strangers
     lfw        the pairs of a pairs file: mean and standard error over ten folds
@@ -271,4 +280,4 @@ def _print(found: Evaluation, acquired: Acquired) -> None:
     if found.groups:
         print_groups(found.groups)
     for problem in acquired.embedded.items.problems:
-        click.echo(f"left out: {problem.name}: {problem.reason}")
+        click.echo(f"skipped: {problem.name}: {problem.reason}")

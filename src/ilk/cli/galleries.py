@@ -32,7 +32,9 @@ def gallery_argument(command: _Command) -> _Command:
 def actor_option(command: _Command) -> _Command:
     """Add --actor: who the history names."""
     return click.option(
-        "--actor", metavar="NAME", help="Who the history names. Default: the name of the user."
+        "--actor",
+        metavar="NAME",
+        help="Who makes the change, for the history. Default: your user name.",
     )(command)
 
 
@@ -46,7 +48,9 @@ def json_option(command: _Command) -> _Command:
 def threads_option(command: _Command) -> _Command:
     """Add --num-threads, for the encoder."""
     return click.option(
-        "--num-threads", type=click.IntRange(min=1), help="Of the encoder. Default: all cores."
+        "--num-threads",
+        type=click.IntRange(min=1),
+        help="Threads of the encoder. Default: all cores.",
     )(command)
 
 
@@ -110,4 +114,4 @@ def tell_change(gallery: Gallery, change_id: int, words: str, *, as_json: bool) 
         click.echo("nothing to change")
     else:
         back = command_line("ilk gallery undo", gallery.access.location, change_id)
-        click.echo(f"{words} (change {change_id}; `{back}` undoes it)")
+        click.echo(f"{words} (change {change_id}; undo it with `{back}`)")

@@ -26,19 +26,25 @@ __all__ = ["identify"]
 @click.command()
 @gallery_argument
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option("--set", "as_set", is_flag=True, help="All FILEs show one thing: one answer.")
+@click.option(
+    "--set", "as_set", is_flag=True, help="All FILEs show the same thing: give one answer."
+)
 @click.option(
     "--candidates",
     default=5,
     show_default=True,
     type=click.IntRange(min=1),
-    help="How many of the closest classes to give with --json.",
+    help="How many of the closest classes --json lists.",
 )
 @draw_option
 @click.option(
-    "--keep-unknown", is_flag=True, help="Keep unknown probes for a person: `ilk unknown list`."
+    "--keep-unknown",
+    is_flag=True,
+    help="Keep unknown probes, for a person to look through with `ilk unknown list`.",
 )
-@click.option("--keep-crops", is_flag=True, help="Keep a small picture of each of these, too.")
+@click.option(
+    "--keep-crops", is_flag=True, help="With --keep-unknown: keep a small picture of each, too."
+)
 @detector_option
 @choice_option("all")
 @threads_option
@@ -58,19 +64,19 @@ def identify(
     actor: str | None,
     as_json: bool,
 ) -> None:
-    """Name the class of pictures, or say unknown.
+    """Name the class of each picture, or say unknown.
 
     FILE is a picture, a folder of pictures or a pattern such as 'in/*.jpg'. The decision is
     "identified", "ambiguous" (two classes are close), "unknown" or "not_assessable" (it cannot be
-    read, or nothing in it is good enough). The exit status is 0 whatever it is, and 1 if not one
-    of the FILEs can be read.
+    read, or nothing in it is good enough). The exit status is 0 whatever the decision, and 1 if
+    none of the FILEs can be read.
     """
     from ilk.datasets.files import open_files
     from ilk.recognizer import Recognizer
 
     if as_set and (keep_unknown or draw is not None):
         what = "--keep-unknown keeps" if keep_unknown else "--draw shows"
-        raise click.UsageError(f"{what} single probes; leave out --set.")
+        raise click.UsageError(f"{what} single probes; it does not go with --set.")
     if keep_crops and not keep_unknown:
         raise click.UsageError("--keep-crops goes with --keep-unknown.")
     items = open_files(files)
@@ -186,7 +192,7 @@ def _tell(
         from ilk.words import counted
 
         look = command_line("ilk unknown list", gallery.access.location)
-        click.echo(f"kept {counted(num_kept, 'unknown probe')}; `{look}` shows them")
+        click.echo(f"kept {counted(num_kept, 'unknown probe')}; look at them with `{look}`")
     for path in drawn:
         if path is not None:
             click.echo(f"drew {path}")

@@ -14,23 +14,23 @@ from ilk.errors import IlkError
 __all__ = ["ilk", "run"]
 
 _COMMANDS = {
-    "demo": "Train, enroll, identify and meet strangers, on characters drawn here.",
+    "demo": "Train, enroll, identify and meet strangers, on drawn characters.",
     "check": "Look over a data set before training on it.",
     "train": "Train an encoder artifact from labelled items.",
     "evaluate": "Measure an artifact on classes that it never saw.",
     "verify-pairs": "Measure verification on a file of pairs, such as LFW's.",
     "compare": "Tell whether artifact B is better than A, with an interval.",
-    "artifact": "Import an encoder, get a ready one, look at one.",
-    "gallery": "Make a gallery, look at it, change it, calibrate it.",
+    "artifact": "Import an encoder, get a ready one, or look at one.",
+    "gallery": "Make a gallery, look at it, change it, and calibrate it.",
     "enroll": "Enroll examples of classes in a gallery.",
-    "identify": "Name the class of pictures, or say unknown.",
-    "verify": "Say whether pictures are of one class.",
-    "watch": "Follow faces through a video or before a camera: one decision each.",
+    "identify": "Name the class of each picture, or say unknown.",
+    "verify": "Say of each picture whether it is of a given class.",
+    "watch": "Follow what passes through a video or camera, with one decision per track.",
     "serve": "Open a page to ask about pictures and to enroll from them.",
-    "unknown": "Look through kept unknown probes, and name them.",
+    "unknown": "Look through unknown probes that were kept, and name them.",
     "embed": "Write the embeddings of a source to a file.",
-    "reproduce": "Run a published protocol from data in a folder.",
-    "plugins": "List what is installed: encoders, losses, data sets, stores, searchers.",
+    "reproduce": "Run a published protocol on data in a folder.",
+    "plugins": "List the installed plugins: encoders, losses, data sets, stores, searchers.",
 }
 
 
@@ -46,7 +46,7 @@ def _file(command: str) -> str:
 )
 @click.version_option(__version__, prog_name="ilk")
 def ilk() -> None:
-    """Learn a distance; recognise kinds that training never saw; say unknown when it should."""
+    """Learn a distance, recognise classes that training never saw, or say that one is unknown."""
 
 
 def run() -> None:

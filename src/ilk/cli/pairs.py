@@ -26,7 +26,7 @@ by_option = click.option(
     "columns",
     multiple=True,
     metavar="COLUMN",
-    help="Tell groups apart by this column of the table; may be repeated.",
+    help="Report rates for each group in this column of the table. Repeatable.",
 )
 """Adds --by, as `columns`."""
 
@@ -35,7 +35,7 @@ fmr_option = click.option(
     default=0.001,
     show_default=True,
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Of pairs: the share of impostors that the threshold may accept.",
+    help="For pairs: the share of impostors that the threshold may accept.",
 )
 """Adds --fmr."""
 

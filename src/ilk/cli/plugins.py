@@ -13,10 +13,10 @@ __all__ = ["plugins"]
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def plugins(as_json: bool) -> None:
-    """List what is installed: encoders, losses, data sets, stores and searchers.
+    """List the installed plugins: encoders, losses, data sets, stores, searchers.
 
     Those of other packages are listed beside ilk's own. Nothing is imported, so a plugin that is
-    listed as ready can still turn out to be broken.
+    listed as ready may still turn out to be broken.
     """
     from ilk.cli.words import print_table
     from ilk.plugins import installed

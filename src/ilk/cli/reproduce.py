@@ -13,7 +13,7 @@ __all__ = ["reproduce"]
 
 @click.group()
 def reproduce() -> None:
-    """Run a published protocol from data in a folder."""
+    """Run a published protocol on data in a folder."""
 
 
 @reproduce.command()
@@ -28,11 +28,14 @@ def reproduce() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("runs/omniglot"),
     show_default=True,
+    help="The folder to write to.",
 )
-@click.option("--seed", default=0, show_default=True, help="Decides every draw.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
+@click.option("--seed", default=0, show_default=True, help="The seed of every random draw.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting. Repeatable."
+)
 def omniglot(data: Path, output: Path, seed: int, overrides: tuple[str, ...]) -> None:
-    """Learn twenty alphabets, recognise characters of the ten that are held out."""
+    """Train on twenty alphabets, and recognise characters of the ten that are held out."""
     from ilk.reproduce import reproduce_omniglot
 
     started = time.perf_counter()

@@ -18,17 +18,24 @@ __all__ = ["open_page", "serve"]
 
 @click.command()
 @gallery_argument
-@click.option("--host", default="127.0.0.1", show_default=True, help="Only this machine.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on: this machine only.",
+)
 @click.option(
     "--port",
     default=8765,
     show_default=True,
     type=click.IntRange(0, 65535),
-    help="0 is any that is free.",
+    help="The port to listen on; 0 takes any free one.",
 )
 @click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
 @click.option(
-    "--keep-crops", is_flag=True, help="Keep a small picture of each that is enrolled there."
+    "--keep-crops",
+    is_flag=True,
+    help="Keep a small picture of everything that is enrolled on the page.",
 )
 @detector_option
 @threads_option
@@ -45,8 +52,8 @@ def serve(
 ) -> None:
     """Open a page to ask about pictures and to enroll from them.
 
-    Drop pictures on it, choose them, or use the camera. The page is for this machine: it listens on
-    127.0.0.1. Ctrl-C ends it.
+    Drop pictures on it, choose them, or use the camera. The page is for this machine only: it
+    listens on 127.0.0.1. Ctrl-C ends it.
     """
     from ilk.recognizer import Recognizer
 

@@ -33,7 +33,7 @@ def on_unreadable_option(command: _Command) -> _Command:
         type=click.Choice(["stop", "skip"]),
         default="stop",
         show_default=True,
-        help="What to do about items that cannot be read: stop, or go on without and list them.",
+        help="What to do about items that cannot be read: stop, or skip and list them.",
     )(command)
 
 
@@ -49,7 +49,7 @@ def detector_option(command: _Command) -> _Command:
 
 def choice_option(default: str) -> Callable[[_Command], _Command]:
     """Add --largest, as `choice`: "largest" with it, else `default`."""
-    instead = "each" if default == "all" else "none of several"
+    instead = "all of them" if default == "all" else "none"
 
     def chosen(context: click.Context, parameter: click.Parameter, value: bool) -> str:
         return "largest" if value else default
@@ -59,7 +59,7 @@ def choice_option(default: str) -> Callable[[_Command], _Command]:
         "choice",
         is_flag=True,
         callback=chosen,
-        help=f"Take the largest face (or whatever is detected) of a picture, not {instead}.",
+        help=f"Of several faces (or regions) in a picture, take the largest instead of {instead}.",
     )
 
 
@@ -76,4 +76,4 @@ def require_readable(answers: Sequence[Identification | Verification]) -> None:
     first = f"{answers[0].name}: {answers[0].reason}"
     if len(answers) == 1:
         raise DataError(f"expected a picture, got {first}")
-    raise DataError(f"expected pictures, and none of {len(answers):,} can be read; {first}")
+    raise DataError(f"expected pictures, but none of {len(answers):,} can be read; {first}")

@@ -29,7 +29,7 @@ _NAMES = {
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="A TOML file of settings; what it leaves out has its default.",
+    help="A TOML file of settings; whatever it leaves out keeps its default.",
 )
 @click.option(
     "--set",
@@ -41,11 +41,13 @@ _NAMES = {
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="The artifact to write. Default: the name of the source and `.ilk`.",
+    help="The artifact to write. Default: the name of the source with `.ilk`.",
 )
-@click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
+@click.option("--resume", is_flag=True, help="Continue a run that was stopped.")
 @click.option(
-    "--overwrite", is_flag=True, help="Replace an artifact, or forget a run that was stopped."
+    "--overwrite",
+    is_flag=True,
+    help="Replace an existing artifact, or discard a run that was stopped.",
 )
 def train(
     source: str,
@@ -58,10 +60,10 @@ def train(
     """Train an encoder artifact from labelled items.
 
     SOURCE is a folder with a folder per class, a .csv, .tsv or .parquet table, or a data set by
-    name such as glyphs:train. Some of its classes are held back to choose the best weights by;
-    items of other splits, such as "test", are not touched.
+    name such as glyphs:train. Some of its classes are held back, to choose the best weights with;
+    items of other splits, such as "test", are left alone.
 
-    Ctrl-C stops after the current step, and --resume goes on from there. Beside the artifact,
+    Ctrl-C stops after the current step, and --resume continues from there. Beside the artifact,
     OUTPUT.run holds the settings, the checkpoints and the logs.
     """
     output = output if output is not None else Path(f"{_plain(source)}.ilk")

@@ -1,4 +1,4 @@
-"""`ilk unknown`: look through kept unknown probes, name them, let go of them."""
+"""`ilk unknown`: look through kept unknown probes, name them or discard them."""
 
 from __future__ import annotations
 
@@ -28,15 +28,21 @@ _HERE = "ilk.cli.unknown"
 @click.group(
     cls=LazyGroup,
     lazy={
-        "list": (f"{_HERE}:list_unknowns", "List kept unknown probes, in clusters to name."),
+        "list": (
+            f"{_HERE}:list_unknowns",
+            "List kept unknown probes, in clusters that may each be one class.",
+        ),
         "name": (f"{_HERE}:name", "Enroll kept unknown probes under a label."),
-        "discard": (f"{_HERE}:discard", "Let go of kept unknown probes."),
+        "discard": (
+            f"{_HERE}:discard",
+            "Discard kept unknown probes; `ilk gallery undo` brings them back.",
+        ),
     },
 )
 def unknown() -> None:
-    """Look through kept unknown probes, and name them.
+    """Look through unknown probes that were kept, and name them.
 
-    `ilk identify --keep-unknown` keeps them. They take no part in any decision until named.
+    `ilk identify --keep-unknown` keeps them. They take no part in decisions until they are named.
     """
 
 
@@ -49,7 +55,10 @@ def unknown() -> None:
 )
 @json_option
 def list_unknowns(gallery: Path, crops: Path | None, as_json: bool) -> None:
-    """List kept unknown probes, in clusters that may each be one class, the largest first."""
+    """List kept unknown probes, in clusters that may each be one class.
+
+    The largest cluster comes first.
+    """
     from ilk.cli.documents import print_document
     from ilk.cli.words import print_table
     from ilk.documents import number
@@ -121,7 +130,7 @@ def _write_crops(gallery: Gallery, proposals: list[Proposal], folder: Path) -> d
 @gallery_argument
 @click.argument("label")
 @ids_argument
-@click.option("--strict", is_flag=True, help="Refuse what is closer to another class.")
+@click.option("--strict", is_flag=True, help="Refuse probes that are closer to another class.")
 @actor_option
 @json_option
 def name(
@@ -132,9 +141,10 @@ def name(
     actor: str | None,
     as_json: bool,
 ) -> None:
-    """Enroll kept unknown probes as exemplars of class LABEL, which is made if it is not there.
+    """Enroll kept unknown probes under a label.
 
-    An ID is one such as 7 or several such as 3,5-8, as `ilk unknown list` lists them.
+    They become exemplars of class LABEL, which is made if there is none. An ID is a number such as
+    7, or several such as 3,5-8, as `ilk unknown list` shows them.
     """
     from ilk.cli.documents import print_document
     from ilk.documents import enrollment
@@ -160,11 +170,11 @@ def name(
 @actor_option
 @json_option
 def discard(gallery: Path, ids: list[int], actor: str | None, as_json: bool) -> None:
-    """Let go of kept unknown probes; `ilk gallery undo` brings them back."""
+    """Discard kept unknown probes; `ilk gallery undo` brings them back."""
     from ilk.gallery import Gallery
     from ilk.words import counted
 
     with Gallery.open(gallery, actor=actor) as opened:
         change = opened.discard_unknowns(ids)
-        told = f"let go of {counted(len(set(ids)), 'unknown probe')}"
+        told = f"discarded {counted(len(set(ids)), 'unknown probe')}"
         tell_change(opened, change, told, as_json=as_json)

@@ -41,10 +41,10 @@ def verify(
     num_threads: int | None,
     as_json: bool,
 ) -> None:
-    """Say for each FILE whether it is of class LABEL.
+    """Say of each picture whether it is of a given class.
 
-    The threshold is the class's own, chosen on the distances of the calibration strangers to it.
-    The exit status is 0 whatever the answer is, and 1 if not one of the FILEs can be read.
+    The threshold is that of class LABEL alone, chosen on the distances of the calibration strangers
+    to it. The exit status is 0 whatever the answer, and 1 if none of the FILEs can be read.
     """
     from ilk.cli.documents import print_document
     from ilk.cli.words import print_table

@@ -40,24 +40,32 @@ _NUM_LISTED = 20
 @click.option(
     "--strangers",
     metavar="SOURCE",
-    help="People to choose the threshold on. Default: the artifact's cohort, or where that is too "
-    "small the other folds.",
+    help="People to choose the threshold on. Default: the artifact's cohort or, where that is too "
+    "small, the other folds.",
 )
 @click.option(
     "--strangers-detector",
     metavar="NAME",
-    help="What finds the strangers, if that is another: whole_image for pictures that are cut out "
-    "already. Default: as --detector.",
+    help="The detector for the strangers, if it differs: whole_image for pictures that are already "
+    "cut out. Default: --detector.",
 )
 @by_option
 @detector_option
 @choice_option("only")
-@click.option("--seed", default=0, show_default=True, help="Decides the draws of the bootstrap.")
-@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1))
-@click.option("--allow-overlap", is_flag=True, help="Go on though training saw some of it.")
+@click.option("--seed", default=0, show_default=True, help="The seed of the bootstrap.")
+@click.option(
+    "--batch-size",
+    default=64,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Items per call of the encoder.",
+)
+@click.option("--allow-overlap", is_flag=True, help="Continue even though training saw some of it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option(
-    "--save", type=click.Path(dir_okay=False, path_type=Path), help="Write a row per pair as CSV."
+    "--save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write one row per pair to this CSV file.",
 )
 def verify_pairs(
     artifact: Path,
@@ -75,13 +83,13 @@ def verify_pairs(
     as_json: bool,
     save: Path | None,
 ) -> None:
-    """Measure verification on a file of pairs.
+    """Measure verification on a file of pairs, such as LFW's.
 
     ARTIFACT is a folder that `ilk train` wrote, or the name of a ready one. PAIRS has LFW's form,
-    or lines "path1 path2 same", also as a table with a head. Prints the accuracy over ten folds,
+    or lines "path1 path2 same", also as a table with a header. Prints the accuracy over ten folds,
     each judged by the best threshold of the others, and the accuracy at one threshold that accepts
-    at most --fmr of impostors. A pair of which a picture gives no probe is an error in both.
-    Intervals are clustered by person, as a person is in many pairs.
+    at most --fmr of impostors. A pair counts as an error in both if one of its pictures gives no
+    probe. Intervals are clustered by person, because a person appears in many pairs.
     """
     from ilk.datasets import open_source
     from ilk.embedding import EmbeddingCache
@@ -201,7 +209,10 @@ def _save(path: Path, run: PairsRun) -> None:
     columns = list(pairs.metadata)
     head = ["first", "second", "same", "fold", "distance", "threshold", "accepted", "right", "code"]
     all_accepted = found.is_accepted
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as out:
+    with (
+        whole_file(path) as partial,
+        partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as out,
+    ):
         writer = csv.writer(out)
         writer.writerow([*head, *columns])
         for i in range(len(pairs)):

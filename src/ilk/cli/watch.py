@@ -32,17 +32,19 @@ _LIVE_DECIDE_AFTER = 10
 @gallery_argument
 @click.argument("source", metavar="SOURCE")
 @click.option(
-    "--every", default=1, type=click.IntRange(min=1), help="Look at one of so many frames only."
+    "--every", default=1, type=click.IntRange(min=1), help="Look at every Nth frame only."
 )
 @click.option(
-    "--fps", type=click.FloatRange(min=0, min_open=True), help="Look at so many a second, at most."
+    "--fps",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Look at so many frames a second at most.",
 )
 @click.option(
     "--pictures-per-second",
     default=25.0,
     show_default=True,
     type=click.FloatRange(min=0, min_open=True),
-    help="How fast the pictures of a folder were taken.",
+    help="At which rate the pictures of a folder were taken.",
 )
 @click.option(
     "--rule",
@@ -56,32 +58,32 @@ _LIVE_DECIDE_AFTER = 10
     default=5,
     show_default=True,
     type=click.IntRange(min=1),
-    help="How many frames of a track are kept for --rule set.",
+    help="How many frames of a track to keep for --rule set.",
 )
 @click.option(
     "--decide-after",
     type=click.IntRange(min=0),
-    help="Decide when so many frames of a track can be compared, 0 when it ends. Default: 10 "
-    "before a camera, else 0.",
+    help="Decide as soon as so many frames of a track can be compared; 0 is when it ends. Default: "
+    "10 with a camera, otherwise 0.",
 )
 @click.option(
     "--min-frames",
     default=2,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Leave out tracks that are seen in fewer frames.",
+    help="Ignore tracks that are seen in fewer frames.",
 )
 @click.option(
     "--lost",
     default=1.0,
     show_default=True,
     type=click.FloatRange(min=0),
-    help="For how many seconds something may be out of sight and be the same track.",
+    help="For how many seconds a track may be out of sight.",
 )
 @click.option(
     "--log",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Add events to this file, a JSON object a line, each on the disk at once.",
+    help="Append events to this file, one JSON object per line, each on disk at once.",
 )
 @click.option(
     "--draw",
@@ -91,12 +93,12 @@ _LIVE_DECIDE_AFTER = 10
 @click.option(
     "--crops",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write what the encoder saw of each track to a folder of its own in this one.",
+    help="Write what the encoder saw of each track to a folder of its own inside this one.",
 )
 @click.option(
     "--keep-unknown",
     is_flag=True,
-    help="Keep the best frame of unknown tracks for a person: `ilk unknown list`.",
+    help="Keep the best frame of unknown tracks, to look through with `ilk unknown list`.",
 )
 @detector_option
 @choice_option("all")
@@ -118,12 +120,12 @@ def watch(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Follow what passes through a video or before a camera: one decision per track.
+    """Follow what passes through a video or camera, with one decision per track.
 
     SOURCE is a video file; a folder of frames or a pattern such as 'frames/*.jpg', in the order of
-    their names; camera:0; or a stream such as rtsp://door/1. Frames are chosen by their quality
-    before the gallery is asked, once per track, so that a stranger who passes gets a name no more
-    often than a stranger in a picture does. Ctrl-C decides what is still open and ends.
+    their names; camera:0; or a stream such as rtsp://door/1. The best frames of a track are chosen
+    before the gallery is asked, and it is asked once per track, so that a stranger who passes gets
+    a name no more often than one in a picture. Ctrl-C decides the open tracks and ends.
     """
     from ilk.recognizer import Recognizer
     from ilk.watching import EventLog, Watch, open_frames
@@ -256,14 +258,14 @@ def _tell_end(
     if watching.num_left_out:
         click.echo(
             f"{counted(watching.num_left_out, 'track')} of fewer than "
-            f"{counted(settings.least_frames, 'frame')} left out"
+            f"{counted(settings.least_frames, 'frame')} ignored"
         )
     compared = decided.total() - decided["not_assessable"]
     if compared:
         share = percent(watching.most_false_names / compared)
         click.echo(
-            f"were all {counted(compared, 'compared track')} strangers, "
-            f"{watching.most_false_names:.2g} of them would get a name, at most ({share} of each)"
+            f"if all compared tracks ({compared:,}) were of strangers, at most "
+            f"{watching.most_false_names:.2g} of them would get a name on average ({share} each)"
         )
 
 

@@ -21,6 +21,7 @@ from ilk.evaluation.retrieval import retrieval
 from ilk.evaluation.settings import EvaluationSettings
 from ilk.evaluation.verification import compare_all
 from ilk.evaluation.verification_figures import verification_figures
+from ilk.words import counted
 
 __all__ = ["evaluate", "with_pairs"]
 
@@ -273,7 +274,7 @@ def _retrieval_figures(
     bootstrap: ClassBootstrap,
     num_lone: int,
 ) -> list[Figure]:
-    note = f"{num_lone} queries without a class mate left out" if num_lone else ""
+    note = f"{counted(num_lone, 'item')} alone in a class, not counted" if num_lone else ""
     micro = [bootstrap.mean(name, v, class_ids, note=note) for name, v in per_query.items()]
     macro = [
         bootstrap.mean(f"{name}_macro", values, class_ids, is_macro=True, note=note)

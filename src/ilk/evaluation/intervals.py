@@ -114,7 +114,7 @@ class ClassBootstrap:
         """
         draws = draws[~np.isnan(draws)]
         if num_classes < 2 or not len(draws):
-            note = _joined(note, "one class gives no interval")
+            note = _joined(note, "one class allows no interval")
             return Figure(name, value, None, None, num_trials, num_classes, note)
         if num_classes < FEW_CLASSES:
             note = _joined(note, f"interval from only {num_classes} classes: unreliable")
@@ -142,12 +142,12 @@ def without_empty_interval(figure: Figure) -> Figure:
 
     Example:
         >>> without_empty_interval(Figure("fnir", 0.0, 0.0, 2.2e-16, 61, 9)).note
-        'no exception: a bootstrap gives no interval'
+        'no exception was seen, so a bootstrap gives no interval'
     """
     low, high, value = figure.low, figure.high, figure.value
     if low is None or high is None or value is None or min(value, 1 - value) > _ROUNDING:
         return figure
     if high - low > _ROUNDING:
         return figure
-    note = _joined(figure.note, "no exception: a bootstrap gives no interval")
+    note = _joined(figure.note, "no exception was seen, so a bootstrap gives no interval")
     return replace(figure, low=None, high=None, note=note)

@@ -27,6 +27,7 @@ from ilk.evaluation.pairs_verification import PairsFound, compare_pairs, with_pa
 from ilk.evaluation.settings import EvaluationSettings
 from ilk.evaluation.shares import Share
 from ilk.items import Items
+from ilk.words import counted
 
 __all__ = [
     "PairsRun",
@@ -174,9 +175,10 @@ def strangers_limit(
     )
     ids = items.class_ids[is_used]
     left_out = int((~is_used).sum())
-    basis = f"{len(np.unique(ids)):,} classes ({len(ids):,} pictures) of {items.origin}"
+    basis = counted(len(np.unique(ids)), "class", "classes")
+    basis += f" ({counted(len(ids), 'picture')}) of {items.origin}"
     if left_out:
-        basis += f", without {left_out:,} pictures of people whom the pairs show"
+        basis += f", without {counted(left_out, 'picture')} of people whom the pairs show"
     embeddings = strangers.embedded.embeddings[is_used]
     return limit_from_strangers(embeddings, ids, distance, fmr, basis)
 

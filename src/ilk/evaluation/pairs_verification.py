@@ -266,5 +266,7 @@ def _held(
         low, high = Share.of(is_refused.astype(float), people).interval()
         return replace(figure, low=low, high=high, note=f"limit from these pairs; {_CLUSTERED}")
     if figure.name == "eer" and figure.value == 0 and figure.high == 0:
-        return replace(figure, low=None, high=None, note="no error: a bootstrap gives no interval")
+        return replace(
+            figure, low=None, high=None, note="no error was seen, so a bootstrap gives no interval"
+        )
     return replace(figure, note="; ".join(filter(None, [figure.note, _CLUSTERED])))

@@ -55,8 +55,8 @@ def export(
         artifact = state.binding.artifact
         if with_artifact and artifact is None:
             raise GalleryError(
-                "the gallery holds embeddings from elsewhere and has no artifact to put in; export "
-                "it without"
+                "the gallery holds embeddings from elsewhere and has no artifact to include; "
+                "export it without"
             )
         with BundleWriter.to(Path(path), overwrite=overwrite) as bundle:
             counts = _write_rows(bundle, reader)

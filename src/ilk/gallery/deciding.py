@@ -130,7 +130,7 @@ class Deciding:
     ) -> tuple[Decision, str]:
         if not candidates:
             if self._state.live.num_classes:
-                return "unknown", "it is closest to an example of what is to be ignored"
+                return "unknown", "it is closest to an example that is to be ignored"
             return "unknown", _NOTHING_ENROLLED
         first = candidates[0]
         limit = f"threshold {threshold.value:.4g}"

@@ -16,6 +16,7 @@ from ilk.gallery.findings import Finding
 from ilk.gallery.neighborhood import Neighborhood
 from ilk.gallery.state import State
 from ilk.thresholds import within
+from ilk.words import counted
 
 __all__ = ["goats", "lambs", "stand_out", "wolves"]
 
@@ -73,8 +74,9 @@ def wolves(
                 distance=float(around.others.distances[worst]),
                 count=count,
                 num_trials=num_classes - 1,
-                reason=f"{label!r} is a wolf: if it were not enrolled, its exemplars would be "
-                f"given the names of {count} other classes; exemplar {row} comes closest to one",
+                reason=f"if {label!r} were not enrolled, its exemplars would be given the names of "
+                f'{counted(count, "other class", "other classes")} (a "wolf"); exemplar {row} '
+                "comes closest to one",
                 command=commands.remove(location, [row]),
             )
         )
@@ -105,9 +107,9 @@ def lambs(
                 exemplars=(row,),
                 count=count,
                 num_trials=num_classes - 1 + num_groups,
-                reason=f"{label!r} is a lamb: its name would be given to {count} others "
-                f"({num_strangers} of them strangers of the calibration), most often because of "
-                f"exemplar {row}",
+                reason=f"the name of {label!r} would be given to {counted(count, 'other')}, of "
+                f"which {counted(num_strangers, 'is a stranger', 'are strangers')} of the "
+                f'calibration (a "lamb"), most often because of exemplar {row}',
                 command=commands.remove(location, [row]),
             )
         )
@@ -137,8 +139,8 @@ def goats(
                 exemplars=tuple(rows.tolist()),
                 count=int(lost[k]),
                 num_trials=int(size[k]),
-                reason=f"{label!r} is a goat: {int(lost[k])} of its {size[k]} exemplars would not "
-                "be recognised by the rest of it; enroll more that are like what you ask about",
+                reason=f"of the {size[k]} exemplars of {label!r}, {int(lost[k])} would not be "
+                'recognised by the others (a "goat"); enroll more that are like what you ask about',
                 command=commands.enroll_more(location, label),
             )
         )

@@ -14,6 +14,7 @@ from ilk.gallery.binding import Binding
 from ilk.gallery.reembedding import Lost
 from ilk.results import Identification
 from ilk.thresholds import Threshold
+from ilk.words import counted
 
 __all__ = ["DecisionPair", "MigrationReport", "listed", "notes_on_detectors"]
 
@@ -119,9 +120,9 @@ def notes_on_detectors(before: Binding, after: Binding, num_from_crops: int) -> 
     )
     if num_from_crops and former.get("name") != WHOLE_IMAGE["name"]:
         note += (
-            f"; {num_from_crops:,} exemplars come from kept crops, which were cut out for the "
-            "latter and may be farther from their class than they should be: give the folder of "
-            "their sources to have them cut out anew"
+            f"; made from kept crops were {counted(num_from_crops, 'exemplar')}: these were cut "
+            "out for the latter and may be farther from their class than they should be: give the "
+            "folder of their sources to have them cut out anew"
         )
     return (note,)
 

@@ -33,6 +33,7 @@ from ilk.gallery.state import State
 from ilk.results import Identification
 from ilk.store import CopyingStore, Store, UnknownRow
 from ilk.thresholds import Threshold
+from ilk.words import counted
 
 __all__ = ["MIGRATE", "ComparedProbes", "Moving", "copying", "is_same", "unchanged"]
 
@@ -126,16 +127,18 @@ class Moving:
             return
         if lost:
             raise GalleryError(
-                f"{len(lost)} exemplars cannot be embedded again: {listed(lost)}; give the folder "
-                "of their sources, or allow them to be left behind; nothing was changed"
+                f"{counted(len(lost), 'exemplar')} cannot be embedded again: {listed(lost)}; give "
+                "the folder of the sources (--sources), or leave them behind (--allow-missing); "
+                "nothing was changed"
             )
         if report.threshold_before is not None and report.threshold_after is None:
             strangers = report.lost_of("stranger")
-            which = f" ({len(strangers)} strangers: {listed(strangers, 1)})" if strangers else ""
+            which = f": {listed(strangers, 1)}" if strangers else ""
+            which = f" ({counted(len(strangers), 'stranger')} lost{which})" if strangers else ""
             raise GalleryError(
                 f"the gallery would have no threshold any more: {report.not_calibrated}{which}; "
-                "calibrate on another basis first, give the folder of the strangers, or allow them "
-                "to be left behind; nothing was changed"
+                "calibrate on another basis first, give the folder of the strangers (--sources), "
+                "or leave them behind (--allow-missing); nothing was changed"
             )
 
     def finish(self, report: MigrationReport) -> None:
@@ -147,8 +150,8 @@ class Moving:
         lost = [row for row in self._made.lost_since(report.lost) if row.table == "exemplar"]
         if lost and not self._allow_missing:
             raise GalleryError(
-                f"{len(lost)} exemplars came during the migration and cannot be embedded again: "
-                f"{listed(lost)}; nothing was migrated, try again"
+                f"{counted(len(lost), 'exemplar')} came during the migration and cannot be "
+                f"embedded again: {listed(lost)}; nothing was migrated, try again"
             )
         with closing(open_store(self._draft)) as store:
             with store.reading() as reader:

@@ -38,7 +38,7 @@ def undo_call(access: Access, call: str | None = None) -> list[ChangeRow]:
             if not done:
                 raise
             undid = ", ".join(str(change.id) for change in done)
-            raise UndoConflict(f"{error}. Undone before it: {undid}") from error
+            raise UndoConflict(f"{error}. Undone before that: {undid}") from error
     return done
 
 

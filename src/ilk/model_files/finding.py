@@ -77,8 +77,10 @@ def model_file(
     if here is not None:
         return here
     if not may_download:
-        raise _missing(wanted, [*looked_at, "not on the net, which was not allowed"])
-    tell(f"fetching {wanted.title}, {wanted.num_bytes / 1e6:.1f} MB, {wanted.licence}, from {zoo}")
+        raise _missing(wanted, [*looked_at, "not on the internet, as downloads were not allowed"])
+    tell(
+        f"downloading {wanted.title}, {wanted.num_bytes / 1e6:.1f} MB, {wanted.licence}, from {zoo}"
+    )
     try:
         content = download(f"{zoo}/{wanted.path}", wanted, progress=progress)
     except OSError as error:

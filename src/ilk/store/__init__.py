@@ -2,7 +2,7 @@
 
 A store keeps rows and a log, and knows nothing of distances. Every change is one transaction and
 one row of the append-only log; the log keeps, for every field that changed, the value before and
-after, so any change can be turned around by another. Rows are never deleted by a change: they cease
+after, so any change can be undone by another. Rows are never deleted by a change: they cease
 to be live. Only `Store.erase` deletes, from the rows and from the log.
 
 Shapes: N rows, D embedding size.

@@ -161,7 +161,7 @@ class ChangeRow:
     call: str
     """Changes of one call or command share it."""
     undoes: int | None
-    """The change that this one turned around."""
+    """The change that this one undid."""
     effects: tuple[Effect, ...]
     """Empty where an erasure took them."""
     is_erased: bool

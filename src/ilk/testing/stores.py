@@ -25,7 +25,7 @@ def check_store(create: Callable[[Mapping[str, Any]], Store], open: Callable[[],
 
     After each of 100 random changes every answer is the same, and so is what follows from deltas;
     an error undoes the whole change; a view stays as it was; another handle sees every change at
-    once; effects can be turned around; what was erased is in no answer; all is there when it is
+    once; effects can be undone; what was erased is in no answer; all is there when it is
     opened again.
 
     Args:

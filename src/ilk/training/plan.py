@@ -23,6 +23,7 @@ from ilk.training.construct import construct, with_defaults
 from ilk.training.cutting import make_detector
 from ilk.training.defaults import DataFacts, EncoderFacts, choose_encoder, look_at, resolve
 from ilk.training.hardware import describe_device
+from ilk.words import counted
 
 __all__ = ["Plan", "make_plan"]
 
@@ -213,4 +214,4 @@ def _refuse_contradictions(run: Run, encoder: TrainableEncoder) -> None:
 
 
 def _count(items: Items) -> str:
-    return f"{len(items):,} items of {len(items.classes):,} classes"
+    return f"{counted(len(items), 'item')} of {counted(len(items.classes), 'class', 'classes')}"

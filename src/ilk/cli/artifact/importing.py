@@ -26,8 +26,8 @@ __all__ = ["import_network"]
     multiple=True,
     required=True,
     metavar="KEY=VALUE|FILE.toml",
-    help="How inputs are made, as whoever published the network says it: size_pixels, channels, "
-    "mean and std (where white is 1; one number, or a,b,c), channel_order (rgb or bgr), resize, "
+    help="How inputs are made, as the publisher of the network says: size_pixels, channels, mean "
+    "and std (where white is 1; one number, or a,b,c), channel_order (rgb or bgr), resize, "
     "modality. Repeatable.",
 )
 @click.option(
@@ -35,33 +35,37 @@ __all__ = ["import_network"]
     default="cosine",
     show_default=True,
     metavar="NAME[,KEY=VALUE]",
-    help="Under which it was trained: cosine, euclidean or hyperbolic.",
+    help="The distance it was trained for: cosine, euclidean or hyperbolic.",
 )
 @click.option(
     "--cohort",
     metavar="SOURCE",
-    help="Labelled items that it has not learned from: they calibrate thresholds and are measured. "
-    "Without, no gallery can be calibrated on the artifact alone.",
+    help="Labelled items that it was not trained on, to calibrate thresholds with and to measure "
+    "it on. Without them, no gallery can be calibrated on the artifact alone.",
 )
 @click.option(
     "--detector",
     metavar="NAME[,KEY=VALUE]",
-    help="What finds in pictures what it is to see, such as faces,size_pixels=112. Default: the "
-    "whole picture.",
+    help="What cuts its inputs out of pictures, such as faces,size_pixels=112. Default: nothing; "
+    "it sees the whole picture.",
 )
 @choice_option("only")
-@click.option("--embedding", metavar="NAME", help="The output to use, if there are several.")
-@click.option("--licence", default="", help="Of the weights, such as MIT.")
-@click.option("--trained-on", default="", metavar="TEXT", help="What they learned from, in words.")
-@click.option("--source", default="", metavar="TEXT", help="Where they are published.")
+@click.option(
+    "--embedding", metavar="NAME", help="The output of the network to use, if it has several."
+)
+@click.option("--licence", default="", help="The licence of the weights, such as MIT.")
+@click.option(
+    "--trained-on", default="", metavar="TEXT", help="What the weights were trained on, in words."
+)
+@click.option("--source", default="", metavar="TEXT", help="Where the weights are published.")
 @click.option("--title", default="onnx", help="What the network is called.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="The artifact to write. Default: the name of the network and `.ilk`.",
+    help="The artifact to write. Default: the name of the network with `.ilk`.",
 )
 @on_unreadable_option
-@click.option("--overwrite", is_flag=True, help="Replace an artifact at OUTPUT.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing artifact.")
 @json_option
 def import_network(
     network: Path,
@@ -80,10 +84,11 @@ def import_network(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Make an artifact of NETWORK, an encoder in ONNX form, of faces or anything else.
+    """Make an artifact from an encoder in ONNX form.
 
-    It is run before anything is written: one float32 input, one embedding per input, the same
-    whatever is beside it. A network that was exported for one input at a time is opened for many.
+    NETWORK is tried before anything is written: it must take one float32 input and give one
+    embedding per item, the same whatever else is in the batch. One that was exported for a single
+    item at a time is opened for many.
 
     \b
         ilk artifact import arcface.onnx --preprocess size_pixels=112 \\

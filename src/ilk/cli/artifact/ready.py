@@ -25,20 +25,22 @@ __all__ = ["ready"]
     "--weights",
     type=click.Path(path_type=Path),
     help="The model file, or a folder that holds it. Default: it is looked for in the cache, in "
-    "installed packages and on the net, in this order.",
+    "installed packages and on the internet, in this order.",
 )
 @click.option(
     "--cohort",
     metavar="SOURCE",
-    help="Labelled pictures whose embeddings travel along, to calibrate thresholds with.",
+    help="Labelled pictures whose embeddings become part of the artifact, for calibration.",
 )
 @choice_option("only")
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="The folder to write. Default: in the cache."
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The folder to write. Default: one in the cache.",
 )
-@click.option("--offline", is_flag=True, help="Fetch nothing from the net.")
+@click.option("--offline", is_flag=True, help="Download nothing.")
 @on_unreadable_option
-@click.option("--overwrite", is_flag=True, help="Replace an artifact at OUTPUT.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing artifact.")
 @json_option
 def ready(
     name: str,
@@ -51,11 +53,11 @@ def ready(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Make the ready artifact NAME, if it is not in the cache yet, and tell what it is.
+    """Make the ready artifact of a name, such as faces.
 
-    NAME is faces: SFace (Apache-2.0) behind the detector of that name. Every command that takes
-    ARTIFACT takes NAME too, and makes it on first use; this one does so ahead of time, from a model
-    file of yours, or with a cohort.
+    The only NAME is faces: SFace (Apache-2.0) behind the detector of that name. Every command that
+    takes ARTIFACT also takes NAME, and makes it on first use; this one does so ahead of time, from
+    a model file of your own, or with a cohort. What is in the cache already is shown.
     """
     from ilk.artifact import Artifact
     from ilk.cli.artifact.show import tell_artifact

@@ -20,10 +20,10 @@ __all__ = ["show", "tell_artifact"]
 @artifact_argument
 @json_option
 def show(artifact: Path, as_json: bool) -> None:
-    """Tell what an artifact is, after checking that it is whole.
+    """Show what an artifact is: encoder, detector, cohort, licence.
 
     ARTIFACT is a folder that `ilk train` or `ilk artifact import` wrote, or the name of a ready
-    one: faces.
+    one: faces. It is checked first, and refused if a file of it is missing or damaged.
     """
     tell_artifact(load_artifact(artifact), as_json=as_json)
 

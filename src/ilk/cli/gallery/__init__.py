@@ -10,25 +10,31 @@ __all__ = ["gallery"]
 
 _COMMANDS = {
     "create": ("create:create", "Make an empty gallery for an encoder artifact."),
-    "info": ("info:info", "Show what it holds, its threshold and what that promises."),
-    "list": ("look:list_classes", "List the classes."),
-    "show": ("look:show", "List the exemplars of a class."),
-    "history": ("look:history", "List the changes, each with who and when."),
-    "rename": ("change:rename", "Give a class another label."),
-    "merge": ("change:merge", "Make the exemplars of one class those of another."),
+    "info": (
+        "info:info",
+        "Show what a gallery holds, its threshold, and what that promises and costs.",
+    ),
+    "list": ("look:list_classes", "List the classes, and how many exemplars each has."),
+    "show": ("look:show", "List the exemplars of a class, or all, with their ids and origins."),
+    "history": ("look:history", "List the changes, oldest first: when, who and what."),
+    "rename": ("change:rename", "Rename a class."),
+    "merge": ("change:merge", "Merge a class into another."),
     "split": ("change:split", "Make some exemplars of a class a new class."),
     "reassign": ("change:reassign", "Move exemplars to another class."),
-    "remove": ("change:remove", "Take a class or exemplars out; undo brings them back."),
-    "undo": ("change:undo", "Undo the latest command, or any change."),
-    "erase": ("erase:erase", "Delete a class or exemplars for good, from every file."),
+    "remove": (
+        "change:remove",
+        "Remove a class or exemplars; `ilk gallery undo` brings them back.",
+    ),
+    "undo": ("change:undo", "Undo the latest command, or a given change."),
+    "erase": ("erase:erase", "Erase a class, exemplars or what has expired, for good."),
     "expire": ("erase:expire", "Erase what has expired, or set when exemplars do."),
     "allow": ("erase:allow", "Let erased content be enrolled again."),
     "calibrate": ("calibrate:calibrate", "Choose which share of strangers may get a name."),
-    "health": ("health:health", "Find what is wrong, with the command that mends it."),
-    "migrate": ("migrate:migrate", "Move it to another encoder."),
-    "rollback": ("migrate:rollback", "Go back to the encoder of before."),
-    "export": ("bundle:export", "Write all of it to one file."),
-    "import": ("bundle:import_bundle", "Make a gallery from such a file."),
+    "health": ("health:health", "Find what makes a gallery err, with a command that mends it."),
+    "migrate": ("migrate:migrate", "Move a gallery to another encoder."),
+    "rollback": ("migrate:rollback", "Go back to the encoder before the last migration."),
+    "export": ("bundle:export", "Write a whole gallery to one file."),
+    "import": ("bundle:import_bundle", "Make a gallery from an exported file."),
 }
 
 
@@ -37,4 +43,4 @@ _COMMANDS = {
     lazy={name: (f"ilk.cli.gallery.{place}", line) for name, (place, line) in _COMMANDS.items()},
 )
 def gallery() -> None:
-    """Make a gallery, look at it, change it, calibrate it."""
+    """Make a gallery, look at it, change it, and calibrate it."""

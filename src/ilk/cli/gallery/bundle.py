@@ -18,9 +18,9 @@ __all__ = ["export", "import_bundle"]
 @click.command()
 @gallery_argument
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--with-artifact", is_flag=True, help="Put the encoder in, too.")
-@click.option("--with-history", is_flag=True, help="Put the log in, with labels of the past.")
-@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+@click.option("--with-artifact", is_flag=True, help="Include the encoder.")
+@click.option("--with-history", is_flag=True, help="Include the history, with labels of the past.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @json_option
 def export(
     gallery: Path,
@@ -30,7 +30,7 @@ def export(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Write a whole gallery to one FILE.
+    """Write a whole gallery to one file.
 
     It holds classes, exemplars, crops, strangers, settings, the model contract, the threshold and
     what it was calibrated on; every part is hashed, and nothing in it is ever executed.
@@ -60,9 +60,9 @@ def export(
 @click.option(
     "--artifact",
     type=click.Path(path_type=Path),
-    help="Of the encoder, if it is not in the file. Another than the file's is refused.",
+    help="The artifact of the encoder, if FILE does not include it. Any other encoder is refused.",
 )
-@click.option("--add", is_flag=True, help="GALLERY is there: enroll the exemplars of FILE in it.")
+@click.option("--add", is_flag=True, help="Enroll the exemplars of FILE in an existing GALLERY.")
 @actor_option
 @json_option
 def import_bundle(
@@ -73,10 +73,10 @@ def import_bundle(
     actor: str | None,
     as_json: bool,
 ) -> None:
-    """Make a new GALLERY from a FILE that `ilk gallery export` wrote.
+    """Make a gallery from an exported file.
 
-    It decides as the exported one did. A file of another encoder is refused, and so is one that is
-    not what was written.
+    FILE is one that `ilk gallery export` wrote; the new GALLERY decides as the exported one did. A
+    file of another encoder is refused, and so is one that was damaged or changed.
     """
     from ilk.cli.documents import print_document
     from ilk.documents import enrollment

@@ -27,30 +27,31 @@ _NUM_NAMED = 20
 @click.option(
     "--target-fpir",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="The share of strangers that may get a name. Default: as it is, 0.01 at first.",
+    help="The share of strangers that may get a name. Default: as before; 0.01 at first.",
 )
 @click.option(
     "--basis",
     type=click.Choice(["cohort", "strangers", "leave-one-out"]),
-    help="Whose distances: the artifact's held-out classes, strangers that were brought, or the "
-    "gallery's own exemplars, each asked about the other classes. Default: as it is.",
+    help="Who stands for strangers: the artifact's held-out classes, strangers that you brought, "
+    "or the gallery's own exemplars, each compared with the other classes. Default: as before.",
 )
 @click.option(
     "--strangers",
     metavar="SOURCE",
-    help="Things that are not enrolled, a folder per class; they replace those of before.",
+    help="Things that are not enrolled, a folder per class; they replace earlier ones.",
 )
 @click.option(
     "--margin",
     type=click.FloatRange(min=0),
-    help="How close the second class makes an answer ambiguous, as a share of the threshold.",
+    help="How close a second class must come to make an answer ambiguous, as a share of the "
+    "threshold.",
 )
 @click.option(
     "--on-unreadable",
     type=click.Choice(["skip", "stop"]),
     default="skip",
     show_default=True,
-    help="What to do about strangers that cannot be compared: go on and name them, or stop.",
+    help="What to do about strangers that cannot be compared: skip and list them, or stop.",
 )
 @detector_option
 @threads_option
@@ -68,10 +69,11 @@ def calibrate(
     actor: str | None,
     as_json: bool,
 ) -> None:
-    """Choose which share of strangers may get a name, and on whose distances.
+    """Choose which share of strangers may get a name.
 
     The threshold is chosen so that a stranger like those of the basis gets a name with at most that
-    probability, and follows as the gallery changes. A rate that they are too few for is refused.
+    probability, and is chosen anew whenever the gallery changes. If the strangers are too few for
+    the rate, it is refused.
     """
     from ilk.gallery import Gallery
     from ilk.recognizer import Recognizer
@@ -113,9 +115,9 @@ def _bring(
         )
     forget_in_caches(recognizer.gallery.access)  # what was erased was embedded to be left out
     for problem in skipped[:_NUM_NAMED]:
-        click.echo(f"left out: {problem.name}: {problem.reason}", err=True)
+        click.echo(f"skipped: {problem.name}: {problem.reason}", err=True)
     if len(skipped) > _NUM_NAMED:
-        click.echo(f"left out: and {len(skipped) - _NUM_NAMED:,} more", err=True)
+        click.echo(f"skipped: and {len(skipped) - _NUM_NAMED:,} more", err=True)
 
 
 def _tell(gallery: Gallery, *, as_json: bool) -> None:

@@ -24,12 +24,15 @@ __all__ = ["merge", "reassign", "remove", "rename", "split", "undo"]
 @actor_option
 @json_option
 def rename(gallery: Path, label: str, new: str, actor: str | None, as_json: bool) -> None:
-    """Give class LABEL the label NEW, which no class has."""
+    """Rename a class.
+
+    Class LABEL gets the label NEW, which no class may have yet.
+    """
     from ilk.gallery import Gallery
 
     with Gallery.open(gallery, actor=actor) as opened:
         change = opened.rename(label, new)
-        tell_change(opened, change, f"{label!r} is {new!r} now", as_json=as_json)
+        tell_change(opened, change, f"renamed {label!r} to {new!r}", as_json=as_json)
 
 
 @click.command()
@@ -39,12 +42,15 @@ def rename(gallery: Path, label: str, new: str, actor: str | None, as_json: bool
 @actor_option
 @json_option
 def merge(gallery: Path, label: str, into: str, actor: str | None, as_json: bool) -> None:
-    """Make the exemplars of class LABEL those of class INTO."""
+    """Merge a class into another.
+
+    The exemplars of class LABEL become exemplars of class INTO.
+    """
     from ilk.gallery import Gallery
 
     with Gallery.open(gallery, actor=actor) as opened:
         change = opened.merge(label, into)
-        tell_change(opened, change, f"{label!r} is part of {into!r} now", as_json=as_json)
+        tell_change(opened, change, f"merged {label!r} into {into!r}", as_json=as_json)
 
 
 @click.command()
@@ -57,13 +63,16 @@ def merge(gallery: Path, label: str, into: str, actor: str | None, as_json: bool
 def split(
     gallery: Path, label: str, new: str, exemplars: list[int], actor: str | None, as_json: bool
 ) -> None:
-    """Make some exemplars of class LABEL a new class NEW."""
+    """Make some exemplars of a class a new class.
+
+    They leave class LABEL and become class NEW.
+    """
     from ilk.gallery import Gallery
     from ilk.words import counted
 
     with Gallery.open(gallery, actor=actor) as opened:
         change = opened.split(label, exemplars, new)
-        told = f"{counted(len(set(exemplars)), 'exemplar')} of {label!r}: a class {new!r} now"
+        told = f"{counted(len(set(exemplars)), 'exemplar')} of {label!r} split off as {new!r}"
         tell_change(opened, change, told, as_json=as_json)
 
 
@@ -76,13 +85,16 @@ def split(
 def reassign(
     gallery: Path, label: str, exemplars: list[int], actor: str | None, as_json: bool
 ) -> None:
-    """Move exemplars to class LABEL, which is there."""
+    """Move exemplars to another class.
+
+    LABEL is a class that exists already.
+    """
     from ilk.gallery import Gallery
     from ilk.words import counted
 
     with Gallery.open(gallery, actor=actor) as opened:
         change = opened.reassign(exemplars, label)
-        told = f"{counted(len(set(exemplars)), 'exemplar')} moved to {label!r}"
+        told = f"moved {counted(len(set(exemplars)), 'exemplar')} to {label!r}"
         tell_change(opened, change, told, as_json=as_json)
 
 
@@ -95,7 +107,7 @@ def reassign(
 def remove(
     gallery: Path, label: str | None, exemplars: list[int], actor: str | None, as_json: bool
 ) -> None:
-    """Take class LABEL out, or single exemplars; `undo` brings them back.
+    """Remove a class or exemplars; `ilk gallery undo` brings them back.
 
     To delete for good, use `ilk gallery erase`.
     """
@@ -103,13 +115,13 @@ def remove(
     from ilk.words import counted
 
     if (label is None) == (not exemplars):
-        raise click.UsageError("Give a LABEL or --exemplar, one of the two.")
+        raise click.UsageError("Give either LABEL or --exemplar.")
     with Gallery.open(gallery, actor=actor) as opened:
         if label is not None:
-            change, told = opened.remove(label), f"took out {label!r}"
+            change, told = opened.remove(label), f"removed {label!r}"
         else:
             change = opened.remove_exemplars(exemplars)
-            told = f"took out {counted(len(set(exemplars)), 'exemplar')}"
+            told = f"removed {counted(len(set(exemplars)), 'exemplar')}"
         tell_change(opened, change, told, as_json=as_json)
 
 
@@ -119,9 +131,9 @@ def remove(
 @actor_option
 @json_option
 def undo(gallery: Path, change: int | None, actor: str | None, as_json: bool) -> None:
-    """Undo CHANGE, or all of the latest command that is not undone.
+    """Undo the latest command, or a given change.
 
-    `ilk gallery history` lists the changes. An undo is a change too, and can be undone. Where the
+    `ilk gallery history` lists the changes. An undo is a change itself, and can be undone. If the
     latest command is final, as erasing and migrating are, CHANGE must be given.
     """
     from ilk.cli.documents import print_document

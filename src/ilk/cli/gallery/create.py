@@ -35,7 +35,8 @@ __all__ = ["create"]
     default=0.05,
     show_default=True,
     type=click.FloatRange(min=0),
-    help="How close the second class makes an answer ambiguous, as a share of the threshold.",
+    help="How close a second class must come to make an answer ambiguous, as a share of the "
+    "threshold.",
 )
 @actor_option
 @json_option
@@ -50,9 +51,9 @@ def create(
 ) -> None:
     """Make an empty gallery for an encoder artifact.
 
-    LOCATION is a folder that is not there yet, or is empty. ARTIFACT is a folder that `ilk train`
-    or `ilk artifact import` wrote, or the name of a ready one, faces; it is copied. The gallery is
-    calibrated on the artifact's cohort of held-out classes, if that is large enough for the rate.
+    LOCATION is a new or empty folder. ARTIFACT is a folder that `ilk train` or `ilk artifact
+    import` wrote, or the name of a ready one, faces; it is copied. The gallery is calibrated on the
+    artifact's cohort of held-out classes, if that is large enough for the rate.
     """
     from ilk.calibration import least_rate, trials_needed
     from ilk.errors import NotCalibrated

@@ -28,7 +28,7 @@ __all__ = ["allow", "erase", "expire"]
 @gallery_argument
 @click.argument("label", required=False)
 @exemplars_option()
-@click.option("--expired", is_flag=True, help="Exemplars whose retention date has come.")
+@click.option("--expired", is_flag=True, help="Erase all exemplars whose retention date has come.")
 @click.option(
     "--moved",
     type=click.Choice(["refuse", "erase", "keep"]),
@@ -36,7 +36,7 @@ __all__ = ["allow", "erase", "expire"]
     show_default=True,
     help="What to do if exemplars of LABEL were merged into another class, or moved there.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @actor_option
 @json_option
 def erase(
@@ -49,17 +49,17 @@ def erase(
     actor: str | None,
     as_json: bool,
 ) -> None:
-    """Delete class LABEL, exemplars, or what has expired, for good and from every file.
+    """Erase a class, exemplars or what has expired, for good.
 
-    Rows, crops, log contents, search keys and calibration rows go, and what ilk's caches remember
-    of them; the same bytes cannot be enrolled again. A receipt remains, which says how much and
-    not whom, and names what ilk cannot reach. This cannot be undone.
+    Embeddings, crops, calibration rows and traces in the history are deleted from every file of the
+    gallery, and from ilk's caches; the same bytes cannot be enrolled again. This cannot be undone.
+    A receipt remains, which says how much was erased but not who, and names what ilk cannot reach.
     """
     from ilk.gallery import Gallery
     from ilk.words import counted
 
     if (label is not None) + bool(exemplars) + expired != 1:
-        raise click.UsageError("Give a LABEL, --exemplar or --expired, one of the three.")
+        raise click.UsageError("Give one of LABEL, --exemplar and --expired.")
     if label is not None:
         what = f"class {label!r} with all its exemplars"
     else:
@@ -93,10 +93,10 @@ def _tell(erased: Erased | None, *, as_json: bool) -> None:
         (erased.num_strangers, "stranger", "strangers"),
     )
     gone = ", ".join(counted(n, one, many) for n, one, many in counts if n) or "nothing"
-    touched = counted(erased.num_changes, "row of the history", "rows of the history")
-    click.echo(f"erased {gone}; {touched} lost content")
+    touched = counted(erased.num_changes, "change", "changes")
+    click.echo(f"erased {gone}, and their traces in {touched} of the history")
     click.echo(f"receipt: change {erased.change_id}, {erased.time}, {erased.digest}")
-    click.echo(f"out of reach, for you to look through: {'; '.join(NOT_REACHED)}")
+    click.echo(f"out of reach, so look there yourself: {'; '.join(NOT_REACHED)}")
 
 
 @click.command()
@@ -107,9 +107,9 @@ def _tell(erased: Erased | None, *, as_json: bool) -> None:
     "--on",
     type=click.DateTime(["%Y-%m-%d"]),
     metavar="DATE",
-    help="The day from which the exemplars may not be kept.",
+    help="The day from which the exemplars may no longer be kept.",
 )
-@click.option("--never", is_flag=True, help="There is no such day.")
+@click.option("--never", is_flag=True, help="Keep the exemplars without an end.")
 @actor_option
 @json_option
 def expire(
@@ -121,10 +121,11 @@ def expire(
     actor: str | None,
     as_json: bool,
 ) -> None:
-    """Erase what has expired; or set the date of class LABEL or of exemplars.
+    """Erase what has expired, or set when exemplars do.
 
-    Whoever opens a gallery erases what has expired, and a process that goes on does so when a day
-    begins, in UTC. Run this daily where nobody may open it for a while.
+    Opening a gallery erases what has expired, and a process that keeps one open does so as each day
+    begins, in UTC. Run this daily if nobody may open the gallery for a while. With LABEL or
+    --exemplar, it sets their date instead.
     """
     from ilk.gallery import Gallery
 
@@ -151,10 +152,10 @@ def expire(
 def allow(
     gallery: Path, files: tuple[str, ...], detector: str | None, actor: str | None, as_json: bool
 ) -> None:
-    """Let what was erased be enrolled again, as when consent was renewed.
+    """Let erased content be enrolled again.
 
-    FILE is a picture, a folder or a pattern. This enrolls nothing. The history says who allowed it,
-    and when.
+    This is for renewed consent. FILE is a picture, a folder or a pattern. Nothing is enrolled yet;
+    the history says who allowed it, and when.
     """
     from ilk.cli.documents import print_document
     from ilk.datasets.files import open_files
@@ -172,6 +173,6 @@ def allow(
     if as_json:
         print_document("gallery.allowed", num_contents=count)
     elif count:
-        click.echo(f"{counted(count, 'erased content')} may be enrolled again")
+        click.echo(f"{counted(count, 'erased picture')} may be enrolled again")
     else:
         click.echo("none of it was erased; nothing was changed")

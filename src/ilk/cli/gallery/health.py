@@ -29,13 +29,19 @@ _TITLES = {
 
 @click.command()
 @gallery_argument
-@click.option("--show", default=5, show_default=True, type=click.IntRange(min=1), help="Per kind.")
+@click.option(
+    "--show",
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many findings of each kind to show.",
+)
 @json_option
 def health(gallery: Path, show: int, as_json: bool) -> None:
-    """Find what makes a gallery err, each with the command that mends it.
+    """Find what makes a gallery err, with a command that mends it.
 
-    Nothing is changed. Read a command before you type it. What is found is reported, not refused:
-    the exit status is 0.
+    Nothing is changed. Read a command before you run it. Findings are reported and do not count as
+    errors: the exit status is 0.
     """
     from ilk.cli.documents import print_document
     from ilk.documents import number

@@ -23,9 +23,9 @@ __all__ = ["info", "report_facts", "report_rows"]
 @gallery_argument
 @json_option
 def info(gallery: Path, as_json: bool) -> None:
-    """Show what a gallery holds, its threshold and what that promises and costs.
+    """Show what a gallery holds, its threshold, and what that promises and costs.
 
-    What is said of a larger gallery is extrapolated, and marked so.
+    Figures for a larger gallery are extrapolated, and marked so.
     """
     from ilk.cli.documents import print_document
     from ilk.errors import NotCalibrated

@@ -29,7 +29,7 @@ _NUM_NAMED = 3
 @gallery_argument
 @json_option
 def list_classes(gallery: Path, as_json: bool) -> None:
-    """List the classes with how many exemplars each has."""
+    """List the classes, and how many exemplars each has."""
     from ilk.cli.documents import print_document
     from ilk.cli.words import print_table
     from ilk.gallery import Gallery
@@ -54,7 +54,7 @@ def list_classes(gallery: Path, as_json: bool) -> None:
 )
 @json_option
 def show(gallery: Path, label: str | None, crops: Path | None, as_json: bool) -> None:
-    """List the exemplars of a class, or all, with their ids and where they come from."""
+    """List the exemplars of a class, or all, with their ids and origins."""
     from ilk.cli.documents import print_document
     from ilk.cli.words import print_table
     from ilk.documents import exemplar
@@ -107,10 +107,15 @@ def _write_crops(reader: Reader, rows: list[ExemplarRow], folder: Path) -> dict[
 
 @click.command()
 @gallery_argument
-@click.option("--last", default=20, show_default=True, help="How many to list; -1 for all.")
+@click.option(
+    "--last",
+    default=20,
+    show_default=True,
+    help="How many of the last changes to list; -1 for all.",
+)
 @json_option
 def history(gallery: Path, last: int, as_json: bool) -> None:
-    """List the changes, each with who and when, the last at the end."""
+    """List the changes, oldest first: when, who and what."""
     from ilk.cli.documents import print_document
     from ilk.cli.words import print_table
     from ilk.documents import change_rows

@@ -29,17 +29,21 @@ _NUM_NAMED = 10
 @click.option(
     "--sources",
     type=click.Path(path_type=Path, file_okay=False),
-    help="A folder with the files of exemplars and strangers, found by content at any depth, and "
-    "what was cut out of them as well. Default: only kept crops.",
+    help="A folder with the files of exemplars and strangers, or with what was cut out of them; "
+    "they are found by content, at any depth. Default: only kept crops.",
 )
 @click.option(
     "--probes",
     "probe_files",
     multiple=True,
     metavar="FILE",
-    help="Pictures whose answers before and after to compare. Repeatable.",
+    help="Pictures to compare the answers of both encoders on. Repeatable.",
 )
-@click.option("--allow-missing", is_flag=True, help="Leave behind what cannot be embedded again.")
+@click.option(
+    "--allow-missing",
+    is_flag=True,
+    help="Continue, and leave behind what cannot be embedded again.",
+)
 @click.option("--dry-run", is_flag=True, help="Report, and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask before the switch.")
 @threads_option
@@ -57,11 +61,11 @@ def migrate(
     actor: str | None,
     as_json: bool,
 ) -> None:
-    """Move a gallery to the encoder of another ARTIFACT.
+    """Move a gallery to another encoder.
 
-    Exemplars are embedded again, from their files or kept crops, into a second generation while
-    the present one goes on answering. Then the report says what changes, and the switch is one
-    step. Ids, labels, history and undo stay; `ilk gallery rollback` leads back.
+    Exemplars are embedded again with the encoder of ARTIFACT, from their files or kept crops, while
+    the gallery keeps answering. A report then says what would change, and the switch is one step.
+    Ids, labels, history and undo stay; `ilk gallery rollback` goes back.
     """
     from ilk.bound_encoder import embed_contents
     from ilk.detecting import open_detector
@@ -149,7 +153,7 @@ def _tell(report: MigrationReport, gallery: Path, *, is_dry: bool, as_json: bool
         _print(report)
     if report.is_switched:
         back = command_line("ilk gallery rollback", gallery)
-        click.echo(f"\nswitched; `{back}` leads back")
+        click.echo(f"\nswitched; go back with `{back}`")
     else:
         click.echo("\nnothing was changed")
 
@@ -224,13 +228,13 @@ def _told_lost(report: MigrationReport) -> str:
 
 @click.command()
 @gallery_argument
-@click.option("--discard", is_flag=True, help="Give up what was changed since the migration.")
+@click.option("--discard", is_flag=True, help="Give up all changes since the migration.")
 @json_option
 def rollback(gallery: Path, discard: bool, as_json: bool) -> None:
-    """Go back to the encoder of before the last migration.
+    """Go back to the encoder before the last migration.
 
-    What was erased since stays erased. What was changed otherwise would be lost, which is refused
-    without --discard.
+    What was erased since then stays erased. All other changes since then would be lost, so this is
+    refused without --discard.
     """
     from ilk.cli.documents import print_document
     from ilk.gallery.migration import rollback as go_back

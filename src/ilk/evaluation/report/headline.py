@@ -7,6 +7,7 @@ from html import escape
 from ilk.evaluation.figures import Evaluation, Figure
 from ilk.evaluation.report.charts import dots_chart
 from ilk.evaluation.report.wording import percent
+from ilk.words import counted
 
 __all__ = ["headline", "open_set_figure", "target_rate"]
 
@@ -77,12 +78,13 @@ def _conditions(evaluation: Evaluation, figure: Figure) -> str:
     enrolled = evaluation.threshold.gallery_size if evaluation.threshold else 0
     exemplars = evaluation.settings.get("num_exemplars")
     told = [
-        f"{enrolled:,} {'class' if enrolled == 1 else 'classes'} enrolled" if enrolled else "",
-        f"{exemplars} {'example' if exemplars == 1 else 'examples'} each" if exemplars else "",
+        f"{counted(enrolled, 'class', 'classes')} enrolled" if enrolled else "",
+        f"{counted(exemplars, 'example')} each" if exemplars else "",
     ]
     gallery = " with ".join(part for part in told if part)
     gallery = f"{gallery}. " if gallery else ""
-    trials = f"{figure.num_trials:,} probes of {figure.num_classes:,} classes. "
+    classes = counted(figure.num_classes, "class", "classes")
+    trials = f"{counted(figure.num_trials, 'probe')} of {classes}. "
     note = f"{figure.note[:1].upper()}{figure.note[1:].rstrip('.')}." if figure.note else ""
     return escape(gallery[:1].upper() + gallery[1:] + trials + note)
 
