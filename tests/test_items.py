@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ilk.artifact import class_hash
+from ilk.datasets import open_source
 from ilk.errors import InvalidInput
 from ilk.items import Item, Items
 
@@ -58,3 +60,25 @@ def test_items_are_chosen_in_their_order() -> None:
     assert len(items.where(lambda item: item.label == "c")) == 1
     with pytest.raises(InvalidInput, match="one label per array, got 1 for 2"):
         Items.from_arrays(np.zeros((2, 2)), ["a"])
+
+
+def test_arrays_take_numbers_for_labels_and_refuse_a_row_by_itself() -> None:
+    pixels = np.zeros((5, 2, 2), np.uint8)
+    items = Items.from_arrays(pixels, [0, 0.0, np.int64(0), np.float32(0), " 0\u00a0"])
+    assert items.classes == ("0",)
+    items = Items.from_arrays(pixels, ["a", "", float("nan"), ["b"], "c\x1bd"])
+    assert items.classes == ("a",)
+    assert [problem.name for problem in items.problems] == ["row 1", "row 2", "row 3", "row 4"]
+
+
+@pytest.mark.parametrize("label", ["Ada ", "\u00a0Ada", "Ada\u2003", "\tAda\r\n", "Ada\x1f"])
+def test_an_item_has_the_one_form_of_its_label(label: str) -> None:
+    assert Item(np.zeros((1, 1)), label, "").label == "Ada"
+    assert class_hash(label) == class_hash("Ada")
+
+
+def test_items_made_by_hand_whose_label_is_none_are_problems() -> None:
+    items = Items(tuple(Item(np.zeros((1, 1)), label, label) for label in ("a", "b\nc", "x" * 501)))
+    opened = open_source(items, on_unreadable="skip")
+    assert opened.classes == ("a",)
+    assert [problem.name for problem in opened.problems] == ["b\nc", "x" * 501]

@@ -18,6 +18,7 @@ from typing import final
 import numpy as np
 
 from ilk.errors import InvalidInput
+from ilk.labels import clean_label, normal_label, split_name
 
 __all__ = ["Item", "Items", "Problem"]
 
@@ -25,7 +26,7 @@ __all__ = ["Item", "Items", "Problem"]
 @final
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One labelled item."""
+    """One labelled item; its label, split and group are kept as `ilk.labels` writes them."""
 
     source: Path | np.ndarray
     """A file, or the content itself: (H, W), (H, W, 3) or (H, W, 4) uint8 pixels, or any array
@@ -35,7 +36,8 @@ class Item:
     name: str
     """What reports call the item: the path relative to the source, or a row number."""
     split: str | None = None
-    """The part of a data set that it belongs to, such as "train"."""
+    """The part of a data set that it belongs to: "train", "val" or "test" for all usual names of
+    these; another name as it is."""
     group: str | None = None
     """Items of one group were made together (one burst, one drawer, one vendor)."""
     box: tuple[float, float, float, float] | None = None
@@ -44,6 +46,17 @@ class Item:
     """What else a table says of it, by column: age band, camera. Decides nothing."""
     stated_hash: str | None = None
     """What `content_hash` returns, where the content is kept in another form than it came in."""
+
+    def __post_init__(self) -> None:
+        """Bring label, split and group to their one form.
+
+        Raises:
+            InvalidInput: One of them is not text, and none can be made of it.
+        """
+        object.__setattr__(self, "label", normal_label(self.label))
+        object.__setattr__(self, "split", split_name(self.split))
+        group = normal_label(self.group) if self.group is not None else None
+        object.__setattr__(self, "group", group or None)
 
     def content_hash(self) -> str:
         """Return the SHA-256 of the bytes behind the item, its box included.
@@ -84,8 +97,12 @@ class Items:
     """Where they come from, for reports."""
 
     @staticmethod
-    def from_arrays(contents: Iterable[np.ndarray], labels: Iterable[str]) -> Items:
-        """Make items from arrays in memory.
+    def from_arrays(contents: Iterable[np.ndarray], labels: Iterable[object]) -> Items:
+        """Make items from arrays in memory; a row whose label is none becomes a problem.
+
+        Args:
+            contents: One array per item.
+            labels: Text, or numbers and dates, which become the text that a person would write.
 
         Raises:
             InvalidInput: There are not as many labels as arrays.
@@ -94,14 +111,35 @@ class Items:
             >>> Items.from_arrays(np.zeros((2, 8, 8), np.uint8), ["a", "b"]).classes
             ('a', 'b')
         """
-        arrays, names = list(contents), [str(label) for label in labels]
-        if len(arrays) != len(names):
-            raise InvalidInput(f"expected one label per array, got {len(names)} for {len(arrays)}")
-        rows = zip(arrays, names, strict=True)
-        return Items(tuple(Item(a, label, f"row {i}") for i, (a, label) in enumerate(rows)))
+        arrays, given = list(contents), list(labels)
+        if len(arrays) != len(given):
+            raise InvalidInput(f"expected one label per array, got {len(given)} for {len(arrays)}")
+        items: list[Item] = []
+        problems: list[Problem] = []
+        for i, (array, label) in enumerate(zip(arrays, given, strict=True)):
+            try:
+                items.append(Item(array, clean_label(label), f"row {i}"))
+            except InvalidInput as error:
+                problems.append(Problem(f"row {i}", str(error)))
+        return Items(tuple(items), tuple(problems))
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def with_clean_labels(self) -> Items:
+        """Return the items whose label is one; the others become problems."""
+        kept: list[Item] = []
+        problems = list(self.problems)
+        for item in self.items:
+            try:
+                clean_label(item.label)
+            except InvalidInput as error:
+                problems.append(Problem(item.name, str(error)))
+            else:
+                kept.append(item)
+        if len(kept) == len(self):
+            return self
+        return replace(self, items=tuple(kept), problems=tuple(problems))
 
     @cached_property
     def labels(self) -> np.ndarray:

@@ -133,4 +133,5 @@ class Enrollment:
     reason: str = ""
     """Why not, or a warning of the guard."""
     code: str = ""
-    """Why the picture cannot be used, for machines: "several_faces", ...; else ""."""
+    """Why the picture cannot be used, for machines: "several_faces", ...; "conflict" if the same
+    content is there under another label or in a role that contradicts; else ""."""

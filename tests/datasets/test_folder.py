@@ -46,7 +46,7 @@ def test_the_class_is_the_path_of_the_parent_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "label",
-    ["two words", " a  b", "猫", "Ελληνικά", "हिन्दी", "עברית", "🦆", "a'b\"c", "50 %", "a.b"],
+    ["two words", "a  b", "猫", "Ελληνικά", "हिन्दी", "עברית", "🦆", "a'b\"c", "50 %", "a.b"],
 )
 def test_labels_of_any_script(tmp_path: Path, label: str) -> None:
     items = open_source(make(tmp_path, f"{label}/1.png"))
@@ -141,10 +141,38 @@ def test_split_folders_are_no_part_of_the_label(tmp_path: Path) -> None:
     root = make(tmp_path, "x/train/a/1.png", "x/train/b/c/1.png", "x/Test/a/2.png")
     items = open_source(root)
     assert [(item.label, item.split) for item in items.items] == [
-        ("x/a", "Test"),
+        ("x/a", "test"),
         ("x/a", "train"),
         ("x/b/c", "train"),
     ]
+
+
+def test_a_split_of_another_name_stays_beside_those_that_are_known(tmp_path: Path) -> None:
+    items = open_source(make(tmp_path, "Train/a/1.png", "DEV/b/1.png", "holdout/a/1.png"))
+    assert [(item.label, item.split) for item in items.items] == [
+        ("b", "val"),
+        ("a", "train"),
+        ("a", "holdout"),
+    ]
+
+
+def test_blanks_around_a_folder_are_no_part_of_the_label(tmp_path: Path) -> None:
+    items = open_source(make(tmp_path, "a/1.png", "a /1.png", "a\u00a0/1.png", "\u3000a/1.png"))
+    assert items.classes == ("a",)
+    assert {item.name for item in items.items} == {
+        f"{n}/1.png" for n in ("a", "a ", "a\u00a0", "\u3000a")
+    }
+
+
+@pytest.mark.parametrize(
+    "folder", ["two\nlines", " ", "\u2028", "one\u2028two", "a" * 251 + "/" + "b" * 251]
+)
+def test_a_folder_whose_name_is_no_label_fails_by_itself(tmp_path: Path, folder: str) -> None:
+    items = open_source(make(tmp_path, "a/1.png", f"{folder}/1.png"), on_unreadable="skip")
+    assert items.classes == ("a",)
+    (problem,) = items.problems
+    assert problem.name == f"{folder}/1.png"
+    assert problem.reason.startswith("a label must have 1 to 500 characters and no control")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +180,7 @@ def test_split_folders_are_no_part_of_the_label(tmp_path: Path) -> None:
     [
         ("train/1.png", "test/2.png"),
         ("train/a/1.png", "test/2.png"),
-        ("train/a/1.png", "test/a/2.png", "birds/a/3.png"),
+        ("train/a/1.png", "birds/a/3.png"),
         ("valid/a/1.png", "valid/b/1.png"),
         ("a/1.png", "a/train/b/2.png"),
     ],

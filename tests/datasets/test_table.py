@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from PIL import Image
 
 from ilk.datasets import open_source
 from ilk.datasets.table import read_table
-from ilk.errors import DataError, IlkError, MissingExtra
+from ilk.errors import DataError, IlkError, InvalidInput, MissingExtra
 from ilk.items import Items
+from ilk.labels import clean_label
 
 arrow = pytest.importorskip("pyarrow", reason="Parquet needs the extra ilk[tables]")
 
@@ -33,7 +35,7 @@ def write(folder: Path, text: str, name: str = "t.csv", encoding: str = "utf-8")
     return path
 
 
-def write_parquet(folder: Path, columns: dict[str, list[object]]) -> Path:
+def write_parquet(folder: Path, columns: Mapping[str, Sequence[object]]) -> Path:
     import pyarrow.parquet as parquet
 
     parquet.write_table(arrow.table(columns), folder / "t.parquet")
@@ -196,22 +198,26 @@ def test_parquet_without_pyarrow_says_what_to_install(
         open_source(path)
 
 
+def label_or_none(text: str) -> str | None:
+    try:
+        return clean_label(text)
+    except InvalidInput:
+        return None
+
+
 cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(labels=st.lists(cells, min_size=1, max_size=8, unique=True))
 def test_any_text_that_a_csv_writer_writes_comes_back(folder: Path, labels: list[str]) -> None:
-    import unicodedata
-
     with (folder / "t.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL)
         writer.writerow(["path", "label", "x1", "y1", "x2", "y2"])
         for i, label in enumerate(labels):
             writer.writerow(["img/1.png", label, i, 0, i + 1, 1])
     items = read_table(folder / "t.csv")
-    kept = [label for label in labels if label.strip()]
-    assert items.labels.tolist() == [unicodedata.normalize("NFC", label) for label in kept]
+    assert items.labels.tolist() == [label for label in map(label_or_none, labels) if label]
     assert len(items) + len(items.problems) == len(labels)
 
 
@@ -268,3 +274,96 @@ def test_parquet_gives_flat_columns_as_metadata(folder: Path) -> None:
         {"age": "31", "camera": "back"},
         {"age": "", "camera": "front"},
     ]
+
+
+def test_a_bad_label_is_a_problem_of_its_picture_and_names_the_line(folder: Path) -> None:
+    path = write(folder, 'path,label\nimg/1.png,"a\nb"\nimg/2.png,a \n')
+    items = open_source(path, on_unreadable="skip")
+    assert items.classes == ("a",)
+    assert reasons(items) == {
+        "img/1.png": "a label must have 1 to 500 characters and no control characters, got "
+        "'a\\nb', in line 3"
+    }
+
+
+def test_numbers_and_dates_of_parquet_are_what_a_person_writes(folder: Path) -> None:
+    import datetime
+    from decimal import Decimal
+
+    for cells, wanted in (
+        ([0, 1, 2**60], ["0", "1", str(2**60)]),
+        ([0.0, 1.0, 2.5], ["0", "1", "2.5"]),
+        (arrow.array([0.1, 1.0, 2.5], arrow.float32()), ["0.1", "1", "2.5"]),
+        ([Decimal("1.00"), Decimal("10.50"), Decimal("0.00")], ["1", "10.5", "0"]),
+        ([True, False, True], ["True", "False", "True"]),
+        ([datetime.date(2024, 5, i) for i in (1, 2, 3)], [f"2024-05-0{i}" for i in (1, 2, 3)]),
+        (
+            arrow.array([0, 86400 * 10**9, 1], arrow.timestamp("ns")),
+            ["1970-01-01", "1970-01-02", "1970-01-01"],
+        ),
+        (["a ", "b", "c"], ["a", "b", "c"]),
+        (arrow.array(["x", "y", "x"]).dictionary_encode(), ["x", "y", "x"]),
+    ):
+        paths = ["img/1.png", "img/2.png", "img/my cat, 3.png"]
+        items = open_source(write_parquet(folder, {"path": paths, "label": cells}))
+        assert items.labels.tolist() == wanted
+
+
+def test_a_missing_value_makes_no_second_class_of_a_number(folder: Path) -> None:
+    paths = ["img/1.png", "img/2.png", "img/my cat, 3.png"]
+    path = write_parquet(folder, {"path": paths, "label": [0.0, None, float("nan")]})
+    items = open_source(path, on_unreadable="skip")
+    assert items.classes == ("0",)
+    assert set(reasons(items).values()) == {"the label is empty"}
+
+
+def test_what_no_text_can_be_made_of_is_refused_by_row_or_column(folder: Path) -> None:
+    paths = ["img/1.png", "img/2.png"]
+    path = write_parquet(folder, {"path": paths, "label": [1e17 + 16, 7.0]})
+    items = open_source(path, on_unreadable="skip")
+    assert items.classes == ("7",)
+    (reason,) = reasons(items).values()
+    assert reason == (
+        "the label cannot be read: the number 1e+17 has more digits than float64 keeps; "
+        "write it as text"
+    )
+    assert [*reasons(items)] == ["row 1 (img/1.png)"]
+    path = write_parquet(folder, {"path": paths, "label": [["a"], ["b"]]})
+    with pytest.raises(DataError, match=r"in the column label, got list<"):
+        open_source(path)
+    path = write_parquet(folder, {"path": paths, "label": [b"a", b"\xff"]})
+    assert open_source(path, on_unreadable="skip").classes == ("a",)
+
+
+def test_a_split_has_one_name_however_it_is_written(folder: Path) -> None:
+    path = write(folder, "path,label,split\nimg/1.png,a,TRAIN\nimg/2.png,a,dev \n")
+    assert [item.split for item in open_source(path).items] == ["train", "val"]
+    path = write_parquet(
+        folder, {"path": ["img/1.png", "img/2.png"], "label": [1, 1], "split": [0.0, None]}
+    )
+    assert [item.split for item in open_source(path).items] == ["train", None]
+
+
+def test_backslashes_are_slashes_unless_a_file_is_called_so(folder: Path) -> None:
+    path = write(folder, "path,label\nimg\\1.png,a\nimg\\2.png,b\n")
+    assert [item.source for item in open_source(path).items] == [
+        folder / "img/1.png",
+        folder / "img/2.png",
+    ]
+    Image.new("L", (9, 9)).save(folder / "img\\1.png")
+    assert open_source(path).items[0].source == folder / "img\\1.png"
+    path = write(folder, "path,label\nimg\\9.png,a\nC:\\img\\1.png,a\nimg/1.png,a\n")
+    assert reasons(open_source(path, on_unreadable="skip")) == {
+        "line 2 (img\\9.png)": "No such file or directory, nor img/9.png",
+        "line 3 (C:\\img\\1.png)": "No such file or directory; this is a place on another machine: "
+        "write it relative to the table",
+    }
+
+
+def test_accents_of_a_path_may_be_in_either_form(folder: Path) -> None:
+    import unicodedata
+
+    composed, apart = (unicodedata.normalize(form, "img/K\u00e4fer.png") for form in ("NFC", "NFD"))
+    Image.new("L", (9, 9)).save(folder / apart)
+    (item,) = open_source(write(folder, f"path,label\n{composed},a\n")).items
+    assert item.source == folder / apart

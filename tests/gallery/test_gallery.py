@@ -24,6 +24,7 @@ from ilk.errors import (
     WrongEncoder,
 )
 from ilk.gallery import Binding, Gallery
+from ilk.store import Role
 
 Make = Callable[..., Gallery]
 
@@ -194,8 +195,10 @@ def test_what_a_class_is_not_rules_it_out_and_what_is_ignored_rules_out_all(
     assert "ignored" in answer.reason
     gallery.undo()
     assert gallery.identify(at((1.5, 0.9)))[0].label == "wren"
-    with pytest.raises(InvalidInput, match="expected an enrolled class to say what it is not"):
-        gallery.enroll("nobody", at((1, 1)), role="not")
+    owl, nobody = gallery.enroll(["owl", "nobody"], at((1, 2), (1, 1)), role="not")
+    assert owl.is_enrolled
+    assert not nobody.is_enrolled
+    assert nobody.reason.startswith("expected an enrolled class to say what it is not")
 
 
 def test_the_same_content_is_one_exemplar(make_gallery: Make) -> None:
@@ -230,6 +233,54 @@ def test_each_item_of_a_call_fails_by_itself(make_gallery: Make) -> None:
     assert np.allclose(kept, [[0.6, 0.8]], atol=1e-7)
 
 
+def test_each_label_of_a_call_fails_by_itself(make_gallery: Make) -> None:
+    gallery = make_gallery()
+    labels = ["owl ", "", "a\nb", "\u00a0owl", "x" * 501, None, 3.0, "3"]
+    answers = gallery.enroll(labels, at(*((i, 0) for i in range(8))))
+    assert [a.is_enrolled for a in answers] == [True, False, False, True, False, False, True, True]
+    assert {a.reason[:16] for a in answers if not a.is_enrolled} == {
+        "a label must hav",
+        "expected text, a",
+    }
+    assert {row.label: row.num_exemplars for row in gallery.labels()} == {"owl": 2, "3": 2}
+    assert len(gallery.exemplars("owl\u2003")) == 2
+
+
+def test_strangers_count_by_their_label_however_it_is_written(make_gallery: Make) -> None:
+    near, far = at((0.1, 0)), at(*((40 + i, 0) for i in range(99)))
+    values = []
+    for i, label in enumerate(("owl", "owl ", "\u2003owl", "owl\u00a0")):
+        gallery = make_gallery(f"g{i}", strangers=False)
+        gallery.enroll("owl", at((0, 0)))
+        groups = [label, *map(str, range(99))]
+        values.append(gallery.calibrate(0.01, strangers=np.concatenate([near, far]), groups=groups))
+    assert {threshold.num_trials for threshold in values} == {99}
+    assert len({threshold.value for threshold in values}) == 1
+
+
+def test_content_that_contradicts_is_refused_with_its_row(make_gallery: Make) -> None:
+    gallery = make_gallery()
+    (owl,) = gallery.enroll("owl", at((0, 0)), content_hashes=["h"])
+    gallery.enroll("wren", at((9, 0)))
+    asked: tuple[tuple[Role, str], ...] = (("not", "owl"), ("ignore", ""), ("exemplar", "wren"))
+    for role, label in asked:
+        (answer,) = gallery.enroll(label, at((0, 0)), content_hashes=["h"], role=role)
+        assert (answer.is_enrolled, answer.code) == (False, "conflict"), role
+        assert answer.exemplar_id == owl.exemplar_id
+        assert "the same content is enrolled as 'owl'" in answer.reason
+    (answer,) = gallery.enroll("wren", at((0, 0)), content_hashes=["h"], role="not")
+    assert answer.is_enrolled  # it is an owl and no wren
+    gallery.enroll("owl", at((5, 5)), content_hashes=["n"], role="not")
+    gallery.enroll("", at((6, 6)), content_hashes=["i"], role="ignore")
+    for content, told in (("n", "what 'owl' is not"), ("i", "to be ignored")):
+        (answer,) = gallery.enroll("owl", at((5, 5)), content_hashes=[content])
+        assert (answer.is_enrolled, answer.code) == (False, "conflict")
+        assert answer.reason == f"the same content is an example of {told}; take that out first"
+    first, other = gallery.enroll(["a", "b"], at((20, 1), (20, 1)), content_hashes=["s", "s"])
+    assert first.is_enrolled
+    assert (other.is_enrolled, other.code) == (False, "conflict")
+
+
 @pytest.mark.parametrize(
     ("labels", "rows", "message"),
     [
@@ -239,7 +290,7 @@ def test_each_item_of_a_call_fails_by_itself(make_gallery: Make) -> None:
         (["a"], at((0, 0), (1, 1)), "expected 2 labels, one per embedding, got 1"),
         ("a", np.zeros((1, 3)), r"expected embeddings of shape \(N, 2\)"),
         ("a", np.array([["x", "y"]]), "a number type"),
-        ([3], at((0, 0)), "a label must be text, got int"),
+        (3, at((0, 0)), "a label for all, or one per embedding, got int"),
     ],
 )
 def test_refuses_calls_that_make_no_sense(

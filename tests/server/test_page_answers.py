@@ -104,10 +104,10 @@ def test_an_undo_comes_too_late_after_another_change(
 @pytest.mark.parametrize(
     ("values", "word"),
     [
-        ({"label": ""}, "name"),
-        ({"label": "  "}, "name"),
-        ({"label": "a\nb"}, "name"),
-        ({"label": "x" * 201}, "name"),
+        ({"label": ""}, "label"),
+        ({"label": "  "}, "label"),
+        ({"label": "a\nb"}, "label"),
+        ({"label": "x" * 501}, "label"),
         ({"label": "tom", "box": "1,2,3"}, "box"),
         ({"label": "tom", "box": "1,2,3,nan"}, "box"),
         ({"label": "tom", "box": "9,2,3,5"}, "box"),

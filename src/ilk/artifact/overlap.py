@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import final
 
 from ilk.artifact.manifest import Manifest
+from ilk.labels import normal_label
 
 __all__ = ["Overlap", "class_hash", "find_overlap", "short_hash"]
 
@@ -33,14 +33,14 @@ class Overlap:
 def class_hash(label: str) -> str:
     r"""Return what stands for a label in a manifest: 64 bits of its SHA-256, in hexadecimal.
 
-    Two spellings that Unicode calls the same (NFC) are one label. A hash keeps names out of the
+    Two spellings that `ilk.labels` makes one label have one hash. A hash keeps names out of the
     artifact, but whoever can guess a name can confirm it.
 
     Example:
         >>> class_hash("caf\u00e9") == class_hash("cafe\u0301"), len(class_hash("a"))
         (True, 16)
     """
-    normal = unicodedata.normalize("NFC", label).encode("utf-8", "surrogatepass")
+    normal = normal_label(label).encode("utf-8", "surrogatepass")
     return hashlib.sha256(b"ilk class:" + normal).hexdigest()[:_NUM_HEX]
 
 

@@ -133,7 +133,7 @@ def verify_pairs(
 def _pictures(root: Path) -> Items:
     """Return the pictures below a folder, or those of a table, as items."""
     from ilk.datasets import open_source
-    from ilk.datasets.folder import clean_label, list_pictures
+    from ilk.datasets.folder import list_pictures
     from ilk.items import Item, Items, Problem
 
     if not root.is_dir():
@@ -142,7 +142,7 @@ def _pictures(root: Path) -> Items:
     for path, reason in list_pictures(root):
         name = path.relative_to(root)
         if reason is None:
-            items.append(Item(path, clean_label(name.parent.as_posix()), name.as_posix()))
+            items.append(Item(path, name.parent.as_posix(), name.as_posix()))
         else:
             problems.append(Problem(name.as_posix(), reason))
     return Items(tuple(items), tuple(problems), origin=str(root))

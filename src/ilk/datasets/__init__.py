@@ -39,8 +39,8 @@ def open_source(source: str | Path | Items, *, on_unreadable: OnUnreadable = "st
         ilk.errors.DataError: no/such/folder: no such file or folder
     """
     if isinstance(source, Items):
-        return stop_or_skip(source, on_unreadable)
-    items = _listed(source)
+        return stop_or_skip(source.with_clean_labels(), on_unreadable)
+    items = _listed(source).with_clean_labels()
     if not items.items and not items.problems:
         raise DataError(f"{source}: expected labelled items, found none")
     items = stop_or_skip(items, on_unreadable)

@@ -1,13 +1,12 @@
 """A folder of pictures: the class of a picture is its parent folder.
 
 The label is the path of the parent folder relative to the root, with slashes, so that
-Greek/character01 and Latin/character01 are two classes. Unicode is brought to its composed form
-(NFC): a folder that one system wrote with a composed and another with a decomposed accent is one
-class. Nothing else of a label is changed.
+Greek/character01 and Latin/character01 are two classes. `ilk.labels` brings it to its one form: a
+folder that one system wrote with a composed and another with a decomposed accent is one class.
 
-If the folders at the level where the tree first branches are all named as splits (train, valid,
-test, ...), and classes lie below each, the name becomes the item's split and not part of its
-label. Otherwise the same class in train and test would be two.
+If two or more folders at the level where the tree first branches are named as splits (train,
+valid, test, ... in any case), and classes lie below each folder there, these folders are splits and
+no part of labels. Otherwise the same class in train and test would be two.
 
 What counts as a picture: a file with the suffix of a format that is read, or one without a known
 suffix that begins like a picture. Hidden files and folders (a leading dot), `__MACOSX` and files of
@@ -21,22 +20,22 @@ from __future__ import annotations
 
 import os
 import stat
-import unicodedata
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from ilk.images import looks_like_picture
 from ilk.items import Item, Items, Problem
+from ilk.labels import split_name
 
-__all__ = ["clean_label", "file_problem", "list_pictures", "read_folder"]
+__all__ = ["file_problem", "list_pictures", "read_folder"]
 
 _READ = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 _NOT_READ = {
     *(".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".psd", ".eps", ".ico", ".tga"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".exr", ".hdr", ".dcm"),
 }
-_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+_SPLITS = {"train", "val", "test"}
 _Found = tuple[PurePosixPath, str | None]
 """A path relative to the root, and why it cannot be used if it cannot."""
 
@@ -71,7 +70,7 @@ def read_folder(root: Path) -> Items:
         if reason is not None:
             problems.append(Problem(name, reason))
         else:
-            items.append(Item(root / path, clean_label("/".join(folders)), name, split=split))
+            items.append(Item(root / path, "/".join(folders), name, split=split))
     return Items(tuple(items), tuple(problems), origin=str(root))
 
 
@@ -83,16 +82,6 @@ def list_pictures(root: Path) -> Iterator[tuple[Path, str | None]]:
     """
     for path, reason in _walk(root, PurePosixPath(), ()):
         yield root / path, reason
-
-
-def clean_label(text: str) -> str:
-    """Return the text in composed Unicode form (NFC).
-
-    Example:
-        >>> clean_label("cafe" + chr(0x301)) == "caf" + chr(0xE9)
-        True
-    """
-    return unicodedata.normalize("NFC", text)
 
 
 def file_problem(path: Path) -> str | None:
@@ -169,5 +158,5 @@ def _split_level(parents: list[PurePosixPath]) -> int | None:
     below = [path.parts for path in parents if len(path.parts) > level]
     names = {parts[level] for parts in below}
     with_classes = {parts[level] for parts in below if len(parts) > level + 1}
-    are_splits = len(names) > 1 and {name.lower() for name in names} <= _SPLITS
-    return level if are_splits and with_classes == names else None
+    splits = [name for name in names if split_name(name) in _SPLITS]
+    return level if len(splits) > 1 and with_classes == names else None

@@ -3,43 +3,56 @@
     path,label,split,group,x1,y1,x2,y2
     img/1.jpg,left-pointing,train,burst 7,10,20,110,220
 
-`path` is relative to the table's folder, or absolute. `split` says which part of the data set an
+`path` is relative to the table's folder, or absolute; where there is no such file, backslashes are
+taken for slashes, and accents in either Unicode form. `split` says which part of the data set an
 item belongs to, `group` which items were made together, and the box is the region that counts, in
 pixels of the picture as it is seen; all four corners or none. Other columns go with the items as
 their metadata, by which `ilk evaluate --by` tells groups apart; columns without a name, two of one
 name, and in Parquet nested ones and bytes are passed over. Text is UTF-8, with or without a
-byte-order mark; spaces after a comma do not count; labels are brought to composed Unicode (NFC).
+byte-order mark; spaces after a comma do not count; `ilk.labels` brings labels to their one form.
+Numbers and dates of a Parquet file are what a person would write: 3, also in a column that a
+missing value turned into floats.
 
-A table that is not one (missing or doubled columns, another encoding) is refused as a whole. A row
-that cannot be used is reported by its line: an empty path or label, a bad box, a missing file, or a
-row that repeats another one's path and box.
+A table that is not one (missing or doubled columns, another encoding, lists for labels) is refused
+as a whole. A row that cannot be used is reported by its line: an empty path, a bad label or box, a
+missing file, or a row that repeats another one's path and box.
 """
 
 from __future__ import annotations
 
 import csv
 import math
+import os
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ilk.datasets.folder import clean_label, file_problem
-from ilk.errors import DataError, MissingExtra
+import numpy as np
+
+from ilk.datasets.folder import file_problem
+from ilk.errors import DataError, InvalidInput, MissingExtra
 from ilk.images import Box
 from ilk.items import Item, Items, Problem
+from ilk.labels import clean_label, text_of
 
 __all__ = ["read_table"]
 
 _REQUIRED = ("path", "label")
 _CORNERS = ("x1", "y1", "x2", "y2")
 _KNOWN = (*_REQUIRED, "split", "group", *_CORNERS)
-_Row = tuple[str, Mapping[str, str]]
+_Row = tuple[str, Mapping[str, object]]
 """What errors call a row, and its cells by column; an empty cell is ""."""
 
 
 class _BadRow(Exception):
     """Why a row cannot be used."""
+
+
+class _BadLabel(_BadRow):
+    """Why a row has no label: its path alone names it."""
 
 
 def read_table(path: Path) -> Items:
@@ -68,6 +81,8 @@ def read_table(path: Path) -> Items:
             if key in first_seen:
                 raise _BadRow(_repeats(item, *first_seen[key]))
             first_seen[key] = place, item.label
+        except _BadLabel as error:
+            problems.append(Problem(str(row["path"]), f"{error}, in {place}"))
         except _BadRow as error:
             what = f"{place} ({row['path']})" if row.get("path") else place
             problems.append(Problem(what, str(error)))
@@ -76,25 +91,63 @@ def read_table(path: Path) -> Items:
     return Items(tuple(items), tuple(problems), origin=str(path))
 
 
-def _item(row: Mapping[str, str], folder: Path, place: str) -> Item:
-    for column in _REQUIRED:
-        if not row.get(column, "").strip():
+def _item(row: Mapping[str, object], folder: Path, place: str) -> Item:
+    written, label = (_text(row, column) for column in _REQUIRED)
+    for column, text in zip(_REQUIRED, (written, label), strict=True):
+        if not text.strip():
             raise _BadRow(f"the {column} is empty")
-    if "\0" in row["path"]:
+    if "\0" in written:
         raise _BadRow("the path holds a null character")
-    source = folder / row["path"]
-    box = _box([row.get(corner, "").strip() for corner in _CORNERS])
-    if (reason := file_problem(source)) is not None:
+    box = _box([_text(row, corner).strip() for corner in _CORNERS])
+    source, reason = _found(folder, written)
+    if reason is not None:
         raise _BadRow(reason)
+    try:
+        label = clean_label(label)
+    except InvalidInput as error:
+        raise _BadLabel(str(error)) from None
     return Item(
         source,
-        clean_label(row["label"]),
-        row["path"] if box is None else f"{row['path']} ({place})",
-        split=row.get("split") or None,
-        group=row.get("group") or None,
+        label,
+        written if box is None else f"{written} ({place})",
+        split=_text(row, "split"),
+        group=_text(row, "group"),
         box=box,
-        metadata={name: row[name].strip() for name in row if name and name not in _KNOWN},
+        metadata={name: _plain(row[name]) for name in row if name and name not in _KNOWN},
     )
+
+
+def _text(row: Mapping[str, object], column: str) -> str:
+    """Return a cell as text; a column that is not there is empty."""
+    cell = row.get(column, "")
+    try:
+        return cell.decode() if isinstance(cell, bytes) else text_of(cell)
+    except (InvalidInput, UnicodeDecodeError) as error:
+        raise _BadRow(f"the {column} cannot be read: {error}") from None
+
+
+def _plain(cell: object) -> str:
+    """Return a cell that decides nothing as text, whatever it is."""
+    try:
+        return text_of(cell).strip()
+    except InvalidInput:
+        return str(cell)
+
+
+def _found(folder: Path, written: str) -> tuple[Path, str | None]:
+    """Return the file that a path means, and why it cannot be read if it cannot."""
+    source = folder / written
+    if (reason := file_problem(source)) is None or os.path.lexists(source):
+        return source, reason
+    slashed = written.replace("\\", "/")
+    for path in (slashed, *(unicodedata.normalize(form, slashed) for form in ("NFC", "NFD"))):
+        if path != written and os.path.lexists(folder / path):
+            return folder / path, file_problem(folder / path)
+    if re.match(r"[A-Za-z]:[\\/]|\\\\", written):
+        reason += "; this is a place on another machine: write it relative to the table"
+    elif slashed != written:
+        reason += f", nor {slashed}"
+    return source, reason
 
 
 def _source(item: Item) -> Path:
@@ -196,6 +249,7 @@ def _parquet_rows(path: Path) -> Iterator[_Row]:
         with parquet.ParquetFile(path) as file:
             _check_header(path, file.schema_arrow.names)
             schema = file.schema_arrow
+            _check_types(path, arrow, schema)
             names = schema.names
             columns = [
                 f.name
@@ -204,11 +258,22 @@ def _parquet_rows(path: Path) -> Iterator[_Row]:
             ]
             number = 0
             for batch in file.iter_batches(columns=columns):
-                for row in batch.to_pylist():
+                cells = [_cells(arrow, column) for column in batch.columns]
+                for row in zip(*cells, strict=True):
                     number += 1
-                    yield f"row {number}", {name: _as_text(cell) for name, cell in row.items()}
-    except (arrow.ArrowException, UnicodeDecodeError) as error:
+                    yield f"row {number}", dict(zip(batch.schema.names, row, strict=True))
+    except (arrow.ArrowException, UnicodeDecodeError, OverflowError, ValueError) as error:
         raise DataError(f"{path}: not a readable Parquet file: {error}") from None
+
+
+def _check_types(path: Path, arrow: Any, schema: Any) -> None:
+    """Refuse columns of lists and the like where text is needed."""
+    for field in schema:
+        if field.name in _KNOWN and arrow.types.is_nested(field.type):
+            raise DataError(
+                f"{path}: expected text, numbers or dates in the column {field.name}, got "
+                f"{field.type}; write one value per row"
+            )
 
 
 def _is_text(arrow: Any, kind: Any) -> bool:
@@ -220,10 +285,19 @@ def _is_text(arrow: Any, kind: Any) -> bool:
     return not (of.is_nested(kind) or is_bytes)
 
 
-def _as_text(cell: object) -> str:
-    """Return a cell as a CSV file would hold it; null and NaN are empty."""
-    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
-        return ""
-    if isinstance(cell, bytes):
-        return cell.decode()
-    return str(cell)
+def _cells(arrow: Any, column: Any) -> list[object]:
+    """Return the values of a column; null and NaN are empty, and floats keep their precision."""
+    kind = column.type
+    if getattr(kind, "unit", "") == "ns":  # finer than Python's own times
+        column = column.cast(_in_microseconds(arrow, kind), safe=False)
+    short = {arrow.float16(): np.float16, arrow.float32(): np.float32}.get(kind)
+    return [
+        "" if cell is None or cell != cell else cell if short is None else short(cell)
+        for cell in column.to_pylist()
+    ]
+
+
+def _in_microseconds(arrow: Any, kind: Any) -> Any:
+    if arrow.types.is_timestamp(kind):
+        return arrow.timestamp("us", kind.tz)
+    return arrow.duration("us") if arrow.types.is_duration(kind) else arrow.time64("us")

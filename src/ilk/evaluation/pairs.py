@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import final
+from unicodedata import normalize
 
 import numpy as np
 
@@ -189,4 +190,4 @@ def _known_names(names: Iterable[str]) -> dict[str, int]:
 
 
 def _normal(name: str) -> str:
-    return name.replace("\\", "/").removeprefix("./")
+    return normalize("NFC", name).replace("\\", "/").removeprefix("./")

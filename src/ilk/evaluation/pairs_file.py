@@ -22,6 +22,7 @@ import numpy as np
 
 from ilk.errors import DataError
 from ilk.evaluation.pairs import Pairs
+from ilk.labels import normal_label
 
 __all__ = ["read_pairs"]
 
@@ -67,7 +68,7 @@ def _read_lfw(
             raise DataError(
                 f"{path} line {n}: expected 'name n1 n2' or 'name1 n1 name2 n2', got {line!r}"
             )
-        people.append((parts[0], parts[2]))
+        people.append((normal_label(parts[0]), normal_label(parts[2])))
         names.append((f"{parts[0]}_{int(parts[1]):04d}", f"{parts[2]}_{int(parts[3]):04d}"))
     if not names or len(names) != num_folds * 2 * per_kind:
         raise DataError(

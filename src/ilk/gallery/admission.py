@@ -5,7 +5,6 @@ Shapes: N embeddings, D embedding size.
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -13,9 +12,8 @@ import numpy as np
 from ilk.distances import Cosine, Distance
 from ilk.errors import InvalidInput
 
-__all__ = ["admit", "check_label", "check_shape", "iso_date", "over", "this_day"]
+__all__ = ["admit", "check_shape", "iso_date", "over", "this_day"]
 
-_LONGEST_LABEL = 500
 _LONGEST = 1e15
 """Squares of longer embeddings overflow float32."""
 
@@ -67,28 +65,6 @@ def _why_not(embedding: np.ndarray) -> str:
     if not embedding.any():
         return "the embedding is zero and has no direction"
     return f"the embedding has numbers above {_LONGEST:g}"
-
-
-def check_label(label: object) -> str:
-    r"""Return a label as galleries keep it: normal form C, no space around it.
-
-    Raises:
-        InvalidInput: It is no text, is empty, too long, or has control characters.
-
-    Example:
-        >>> check_label(" cafe\u0301 ") == "caf\u00e9"
-        True
-    """
-    if not isinstance(label, str):
-        raise InvalidInput(f"a label must be text, got {type(label).__name__}")
-    normal = unicodedata.normalize("NFC", label).strip()
-    is_plain = not any(unicodedata.category(c) in ("Cc", "Cs") for c in normal)
-    if not normal or len(normal) > _LONGEST_LABEL or not is_plain:
-        raise InvalidInput(
-            f"a label must have 1 to {_LONGEST_LABEL} characters and no control characters, got "
-            f"{label[:60]!r}"
-        )
-    return normal
 
 
 def this_day() -> str:

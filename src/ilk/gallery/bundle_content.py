@@ -13,10 +13,11 @@ from typing import Any, TypeVar, final, get_args
 import numpy as np
 
 from ilk.errors import InvalidInput
-from ilk.gallery.admission import admit, check_label
+from ilk.gallery.admission import admit
 from ilk.gallery.binding import Binding
 from ilk.gallery.bundle_file import BundleReader, damaged
 from ilk.gallery.settings import Settings
+from ilk.labels import clean_label, normal_label
 from ilk.store import NewStranger, Role
 
 __all__ = ["BundleContent", "BundleRow", "read_content"]
@@ -69,7 +70,7 @@ def read_content(bundle: BundleReader, binding: Binding) -> BundleContent:
         except (InvalidInput, KeyError, TypeError, ValueError, AttributeError) as error:
             raise damaged(bundle.path, f"{name} has what no gallery has ({error})") from error
 
-    labels = checked("classes", lambda found: [check_label(label) for label in _list(found)])
+    labels = checked("classes", lambda found: [clean_label(label) for label in _list(found)])
     if len(set(labels)) != len(labels):
         raise damaged(bundle.path, "two of its classes have one label")
     rows = checked("exemplars", lambda found: [_row(one, len(labels)) for one in _list(found)])
@@ -127,7 +128,7 @@ def _row(found: Any, num_classes: int) -> BundleRow:
 
 
 def _stranger(found: Any) -> tuple[str, str]:
-    return _text(found["content_hash"]), _text(found["group"])
+    return _text(found["content_hash"]), normal_label(_text(found["group"]))
 
 
 def _list(found: Any) -> list[Any]:

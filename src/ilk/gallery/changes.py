@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from ilk.errors import GalleryError, InvalidInput, NoSuchClass, UndoConflict
-from ilk.gallery.admission import check_label
+from ilk.labels import clean_label, normal_label
 from ilk.store import ChangeRow, ClassRow, Effect, ExemplarRow, Reader, Writer
 
 __all__ = [
@@ -44,10 +44,15 @@ def class_of(reader: Reader, label: str) -> ClassRow:
     Raises:
         NoSuchClass: There is none; the message names the nearest label.
     """
-    row = reader.find_class(check_label(label))
+    name = normal_label(label)
+    row = reader.find_class(name)
     if row is not None:
         return row
-    known = [c.label for c in reader.classes()]
+    classes = reader.classes()
+    for row in classes:  # an earlier version may have kept it in another form
+        if normal_label(row.label) == name:
+            return row
+    known = [c.label for c in classes]
     near = get_close_matches(label, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"it has {len(known)} classes"
     raise NoSuchClass(f"the gallery has no class {label!r}; {hint}")
@@ -89,7 +94,7 @@ def rename(writer: Writer, label: str, new: str) -> None:
     Raises:
         GalleryError: Another class has it; `merge` joins the two.
     """
-    row, name = class_of(writer, label), check_label(new)
+    row, name = class_of(writer, label), clean_label(new)
     other = writer.find_class(name)
     if other is not None and other.id != row.id:
         raise GalleryError(
@@ -137,7 +142,7 @@ def split(writer: Writer, label: str, ids: Sequence[int], new: str) -> None:
     foreign = [e.id for e in rows if e.class_id != row.id]
     if foreign:
         raise InvalidInput(f"expected exemplars of {label!r}, and {foreign[0]} is of another class")
-    name = check_label(new)
+    name = clean_label(new)
     if writer.find_class(name) is not None:
         raise GalleryError(
             f"expected a label that no class has, got {name!r}; to move exemplars to a class that "

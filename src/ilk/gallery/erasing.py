@@ -10,12 +10,12 @@ import numpy as np
 
 from ilk.errors import GalleryError, InvalidInput, NoSuchClass
 from ilk.gallery.access import Access, open_store
-from ilk.gallery.admission import check_label
 from ilk.gallery.changes import class_of, undone_of
 from ilk.gallery.forgetting import forget
 from ilk.gallery.generations import discard_later
 from ilk.gallery.location import Generation
 from ilk.gallery.snapshot import remove_snapshot
+from ilk.labels import normal_label
 from ilk.store import Chosen, Effect, Erased, Reader
 
 __all__ = ["Moved", "erase", "erase_expired"]
@@ -150,8 +150,8 @@ def _erase_in(generation: Generation, current: Reader, classes: set[int], actor:
 
 def _classes(reader: Reader, label: str) -> tuple[int, ...]:
     """Return the ids of every class that has the label, those taken out earlier included."""
-    name = check_label(label)
-    found = tuple(row.id for row in reader.classes(is_live=None) if row.label == name)
+    name = normal_label(label)
+    found = tuple(row.id for row in reader.classes(is_live=None) if normal_label(row.label) == name)
     if found:
         return found
     for change in reversed(reader.changes()):

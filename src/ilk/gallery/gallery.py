@@ -28,6 +28,7 @@ from ilk.gallery.guarding import guard_reasons
 from ilk.gallery.location import Location
 from ilk.gallery.looking import Looking
 from ilk.gallery.settings import Basis, Settings
+from ilk.labels import clean_label
 from ilk.results import Enrollment
 from ilk.store import Role
 from ilk.thresholds import Threshold
@@ -177,7 +178,7 @@ class Gallery(Asking, Editing, Looking):
     @bound
     def enroll(
         self,
-        labels: str | Sequence[str],
+        labels: str | Sequence[object],
         embeddings: np.ndarray,
         *,
         content_hashes: Sequence[str] | None = None,
@@ -192,7 +193,8 @@ class Gallery(Asking, Editing, Looking):
         """Enroll examples; each succeeds or fails by itself, all that succeed in one change.
 
         Args:
-            labels: One for all, or one per embedding. Classes that are not there are made.
+            labels: One for all, or one per embedding. Classes that are not there are made. A number
+                or a date becomes the text that a person would write.
             embeddings: (N, D) from the gallery's encoder.
             content_hashes: SHA-256 of what was embedded, (N,): the same content is enrolled once.
                 None takes the embedding itself for the content.
@@ -210,7 +212,7 @@ class Gallery(Asking, Editing, Looking):
             One `Enrollment` per item, in order, with the reason of each refusal.
 
         Raises:
-            InvalidInput: Shapes do not fit, or a label is none.
+            InvalidInput: Shapes do not fit, or the one label for all is none.
             GalleryError: The store cannot be written; nothing was enrolled.
         """
         asked = Candidates.of(
@@ -260,6 +262,8 @@ class Gallery(Asking, Editing, Looking):
         """
         brought = None
         if strangers is not None:
+            if groups is not None:  # "" is of none
+                groups = [clean_label(group) if group != "" else "" for group in groups]
             brought = strangers_of(self.access, strangers, groups, content_hashes)
         has_strangers = brought is not None
         asked = settings_for(self.access, target_fpir, basis, margin, has_strangers=has_strangers)

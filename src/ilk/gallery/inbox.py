@@ -17,11 +17,12 @@ from ilk.closest import closest_classes
 from ilk.errors import InvalidInput
 from ilk.gallery import commands
 from ilk.gallery.access import Access
-from ilk.gallery.admission import admit, check_label, check_shape
+from ilk.gallery.admission import admit, check_shape
 from ilk.gallery.enrolling import Candidates, Guard, contents_of, enroll
 from ilk.gallery.guarding import guard_reasons
 from ilk.gallery.linkage import complete_linkage
 from ilk.gallery.state import State
+from ilk.labels import clean_label
 from ilk.results import Enrollment, Identification
 from ilk.store import NewUnknown, Reader, UnknownRow, Writer
 
@@ -196,7 +197,7 @@ def name_unknowns(
         InvalidInput: No unknown probe of one of the ids is kept, or the label is none.
         GalleryError: The store cannot be written; nothing was enrolled.
     """
-    wanted, label = sorted(set(ids)), check_label(label)
+    wanted, label = sorted(set(ids)), clean_label(label)
 
     def asked(reader: Reader) -> Candidates:
         rows = _rows(reader, wanted)

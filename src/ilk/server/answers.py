@@ -18,6 +18,7 @@ from ilk.errors import InvalidInput, NotCalibrated
 from ilk.gallery.deciding import not_assessable
 from ilk.images import Box, read_image
 from ilk.items import Item, Items
+from ilk.labels import clean_label
 from ilk.recognizer import Recognizer
 from ilk.results import PictureAnswer
 from ilk.server.admission import MAX_BYTES, Refusal
@@ -30,7 +31,6 @@ _AT_ONCE = 4
 _PATIENCE_SECONDS = 30.0
 _MOST_LABELS = 2_000
 """Classes that the page lists."""
-_LONGEST_LABEL = 200
 _NO_THRESHOLD = "the gallery is not calibrated, so nothing can be named"
 
 
@@ -141,11 +141,7 @@ class Answers:
             UnreadableItem: The bytes are no picture.
             InvalidInput: The label is none, or the box holds nothing of the picture.
         """
-        label = label.strip()
-        if not label or len(label) > _LONGEST_LABEL or not label.isprintable():
-            raise InvalidInput(
-                f"expected a name of 1 to {_LONGEST_LABEL} letters, got {label[:20]!r}"
-            )
+        label = clean_label(label)
         pixels = read_image(content, name=name)
         if box is not None:
             _check_box(box, pixels.shape[1], pixels.shape[0])

@@ -65,7 +65,7 @@ class Picture {
 
   makeForm(id) {
     this.question = element("label", { for: `${id}-label` });
-    this.input = element("input", { type: "text", id: `${id}-label`, list: "labels", maxlength: "200", autocomplete: "off", required: "" });
+    this.input = element("input", { type: "text", id: `${id}-label`, list: "labels", maxlength: "500", autocomplete: "off", required: "" });
     this.button = element("button", { class: "first", text: "Enroll" });
     const form = element("form", { class: "naming" }, this.question, element("div", { class: "line" }, this.input, this.button));
     form.hidden = true;
