@@ -202,16 +202,43 @@ def test_a_link_to_the_right_content_is_followed(artifact_folder: Path, tmp_path
     with pytest.raises(DamagedArtifact, match=r"encoder\.onnx does not have the hash"):
         Artifact.load(link)
     moved.unlink()
-    with pytest.raises(DamagedArtifact, match=r"encoder\.onnx is missing"):
+    with pytest.raises(DamagedArtifact, match=r"encoder\.onnx is a link to what is not"):
         Artifact.load(link)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_is_not_waited_for(artifact_folder: Path) -> None:
-    for name in ("encoder.onnx", "cohort.npz"):
-        (artifact_folder / name).unlink()
-        os.mkfifo(artifact_folder / name)
-    with pytest.raises(DamagedArtifact, match="is not a file"):
+@pytest.mark.parametrize("name", ["manifest.json", "encoder.onnx", "cohort.npz", "CARD.md"])
+def test_a_pipe_or_device_is_not_waited_for(artifact_folder: Path, name: str) -> None:
+    path = artifact_folder / name
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DamagedArtifact, match=f"{name} is not a file"):
+        Artifact.load(artifact_folder)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(DamagedArtifact, match=f"{name} is not a file"):
+        Artifact.load(artifact_folder)
+    path.unlink()
+    path.symlink_to(artifact_folder / "nothing")
+    with pytest.raises(DamagedArtifact, match=f"{name} is a link to what is not there"):
+        Artifact.load(artifact_folder)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "cohort.npz"])
+def test_a_file_is_not_read_beyond_all_measure(artifact_folder: Path, name: str) -> None:
+    """A file with a hole is as long as it says and takes no room on the disk."""
+    length = 1 << 33
+    if name != "manifest.json":
+        edit_manifest(artifact_folder, _set("files", name, "num_bytes", length))
+    os.truncate(artifact_folder / name, length)
+    with pytest.raises(DamagedArtifact, match=f"{name} has more than"):
+        Artifact.load(artifact_folder)
+
+
+def test_numbers_that_are_none_are_no_json(artifact_folder: Path) -> None:
+    text = (artifact_folder / "manifest.json").read_text()
+    (artifact_folder / "manifest.json").write_text(text.replace('"seed": 3', '"seed": NaN'))
+    with pytest.raises(DamagedArtifact, match="NaN is no number"):
         Artifact.load(artifact_folder)
 
 
@@ -258,6 +285,18 @@ WRONG = {
     "other preprocess": _set("preprocess", "size_pixels", 8),
     "other distance": _set("distance", {"name": "euclidean"}),
     "other print": _set("fingerprint", "0" * 64),
+    "a huge size": _set("preprocess", "size_pixels", 10**9),
+    "a size that is true": _set("preprocess", "size_pixels", True),
+    "a mean of text": _set("preprocess", "mean", ["a"]),
+    "channels are true": _set("preprocess", "channels", True),
+    "trim is a number": _set("preprocess", "trim", 1),
+    "a shape below one": _set("preprocess", {"modality": "array", "shape": [-1, -1]}),
+    "a detector without a name": _set("config", "detector", ["x"]),
+    "imported from a list": _set("config", "imported", ["x"]),
+    "so many parameters": _set("encoder", "num_parameters", "many"),
+    "no dimension": _set("embedding_size", 0),
+    "many dimensions": _set("embedding_size", 10**12),
+    "a deep setting": _set("config", "deep", eval("[" * 80 + "]" * 80)),
     "no encoder": lambda content: content["files"].pop("encoder.onnx") and None,
 }
 

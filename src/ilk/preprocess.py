@@ -28,6 +28,8 @@ Resize = Literal["squash", "crop", "pad"]
 ChannelOrder = Literal["rgb", "bgr"]
 
 _WHITE = 255
+_MOST_PIXELS = 4096
+"""The longest side of what an encoder sees: a batch of such pictures already takes gigabytes."""
 
 
 @final
@@ -77,8 +79,13 @@ class Preprocess:
         """
         _require(self.modality in get_args(Modality), "modality", "image or array", self.modality)
         _require(self.resize in get_args(Resize), "resize", "squash, crop or pad", self.resize)
-        _require(self.channels in (1, 3), "channels", "1 or 3", self.channels)
-        _require(self.size_pixels >= 1, "size_pixels", "at least 1", self.size_pixels)
+        _require(_whole(self.channels) in (1, 3), "channels", "1 or 3", self.channels)
+        fits = 1 <= _whole(self.size_pixels) <= _MOST_PIXELS
+        _require(fits, "size_pixels", f"from 1 to {_MOST_PIXELS}", self.size_pixels)
+        sides = [_whole(side) for side in self.shape or ()]
+        fits = min(sides, default=1) >= 1 and math.prod(sides) <= _MOST_PIXELS**2
+        _require(fits, "shape", f"lengths from 1, {_MOST_PIXELS**2:,} numbers at most", self.shape)
+        _require(type(self.trim) is bool, "trim", "true or false", self.trim)
         is_share = 0 < self.crop_fraction <= 1
         _require(is_share, "crop_fraction", "above 0 and at most 1", self.crop_fraction)
         if self.resize == "pad":
@@ -245,6 +252,11 @@ def _ink(image: Image.Image) -> tuple[int, int, int, int]:
         min(image.width, int(x2) + margin),
         min(image.height, int(y2) + margin),
     )
+
+
+def _whole(value: object) -> int:
+    """Return a whole number as it is, and -1 for anything else, such as true."""
+    return value if type(value) is int else -1
 
 
 def _require(is_met: bool, name: str, expected: str, got: object) -> None:

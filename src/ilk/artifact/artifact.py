@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
 from ilk.artifact.cohort import Cohort
-from ilk.artifact.files import damaged, read_file, verify_file
+from ilk.artifact.files import damaged, read_file, read_small_file, verify_file
 from ilk.artifact.folder import find_leftovers, is_leftover, is_taken, publish_folder
 from ilk.artifact.manifest import FileFacts, Manifest, Parity, canonical_json
 from ilk.distances import Distance, distance_from_settings
@@ -50,8 +51,8 @@ class Artifact:
     @property
     def detector(self) -> Mapping[str, Any]:
         """The settings of the detector that its pictures are to come from."""
-        stated = self.manifest.config.get("detector")
-        return stated if isinstance(stated, Mapping) else {"name": "whole_image"}
+        stated: Mapping[str, Any] = self.manifest.config.get("detector", {"name": "whole_image"})
+        return stated
 
     @staticmethod
     def load(path: str | Path) -> Artifact:
@@ -287,7 +288,7 @@ def _check_folder(path: Path) -> None:
 
 
 def _read_manifest(path: Path) -> bytes:
-    if not (path / _MANIFEST).is_file():
+    if not os.path.lexists(path / _MANIFEST):
         if all((path / name).is_file() for name in (_ONNX, _COHORT)):
             raise damaged(path, "manifest.json is missing")
         what = "other files" if any(path.iterdir()) else "an empty folder"
@@ -295,4 +296,4 @@ def _read_manifest(path: Path) -> bytes:
             f"{path}: expected an artifact with a manifest.json, got {what}; pass the folder that "
             "`ilk train` or `ilk artifact import` wrote"
         )
-    return (path / _MANIFEST).read_bytes()
+    return read_small_file(path, _MANIFEST)

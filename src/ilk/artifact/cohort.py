@@ -6,6 +6,7 @@ Shapes: N items, D embedding size, C classes.
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from dataclasses import dataclass
 from typing import final
@@ -15,6 +16,8 @@ import numpy as np
 from ilk.errors import InvalidInput
 
 __all__ = ["Cohort"]
+
+_ARRAYS = ("embeddings", "class_ids", "class_hashes")
 
 
 @final
@@ -73,18 +76,39 @@ class Cohort:
 
     @staticmethod
     def from_bytes(data: bytes) -> Cohort:
-        """Read cohort.npz; pickled content is refused.
+        """Read cohort.npz; what is pickled or compressed is refused before it takes any memory.
 
         Raises:
             InvalidInput: It is not what `to_bytes` writes.
         """
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                hashes = tuple(str(text) for text in arrays["class_hashes"])
-                return Cohort(arrays["embeddings"], arrays["class_ids"], hashes)
-        except (KeyError, TypeError, AttributeError, ValueError, EOFError, OSError) as error:
-            raise InvalidInput(
-                f"expected embeddings, class_ids and class_hashes: {error}"
-            ) from None
+            with zipfile.ZipFile(io.BytesIO(data)) as file:
+                embeddings, class_ids, hashes = (_array(file, name) for name in _ARRAYS)
+            return Cohort(embeddings, class_ids, tuple(str(text) for text in hashes))
         except zipfile.BadZipFile as error:
             raise InvalidInput(f"expected a .npz file: {error}") from None
+        except (KeyError, TypeError, ValueError, EOFError, OSError, RuntimeError) as error:
+            raise InvalidInput(
+                f"expected {', '.join(_ARRAYS)} in a .npz file, as ilk writes it: {error}"
+            ) from None
+
+
+def _array(file: zipfile.ZipFile, name: str) -> np.ndarray:
+    """Return an array of a .npz file that takes no more memory than the file has bytes."""
+    part = file.getinfo(f"{name}.npy")
+    if part.compress_type != zipfile.ZIP_STORED or part.file_size != part.compress_size:
+        raise ValueError(f"{name} is compressed")
+    content = file.read(part)
+    at = io.BytesIO(content)
+    version = np.lib.format.read_magic(at)
+    if version != (1, 0):
+        raise ValueError(f"{name} is in the format {version} of NumPy")
+    shape, is_by_columns, kind = np.lib.format.read_array_header_1_0(at)
+    if kind.kind not in "fiU" or is_by_columns:
+        raise ValueError(f"{name} has values of the type {kind}")
+    num_bytes = math.prod(shape) * kind.itemsize
+    if min(shape, default=0) < 0 or num_bytes != len(content) - at.tell():
+        raise ValueError(f"{name} does not have the {num_bytes:,} bytes that it says")
+    if not num_bytes:
+        return np.empty(shape, kind)
+    return np.frombuffer(content, kind, offset=at.tell()).reshape(shape).copy()

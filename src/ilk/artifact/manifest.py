@@ -21,6 +21,8 @@ FORMAT_VERSION = 1
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_MOST_LEVELS = 50
+_MOST_DIMENSIONS = 1 << 20
 _REMEDY = "copy the artifact again, or train again"
 
 
@@ -155,15 +157,26 @@ def _damaged(where: str, what: str) -> DamagedArtifact:
 
 def _parse(data: bytes, where: str) -> dict[str, Any]:
     try:
-        content = json.loads(data)
+        content = json.loads(data, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise _damaged(where, f"is not valid JSON ({error})") from None
+    if not _is_shallow(content, _MOST_LEVELS):
+        raise _damaged(where, f"is nested more than {_MOST_LEVELS} levels deep")
     if not isinstance(content, dict):
         raise ForeignArtifact(
             f"{where}: expected manifest.json to hold an object, got a {type(content).__name__}; "
             "pass the folder that `ilk train` or `ilk artifact import` wrote"
         )
     return content
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels >= 0 and all(_is_shallow(each, levels - 1) for each in inner)
 
 
 def _check_version(version: object, where: str) -> None:
@@ -188,7 +201,25 @@ def _build(content: dict[str, Any], where: str) -> Manifest:
             raise _damaged(where, f"names {name!r}, which is not a file inside of the artifact")
         if not _SHA256.fullmatch(facts.sha256):
             raise _damaged(where, f"has {facts.sha256!r} as the SHA-256 of {name}")
+    if wrong := _wrong_facts(manifest):
+        raise _damaged(where, f"has the wrong content: {wrong}")
     return manifest
+
+
+def _wrong_facts(manifest: Manifest) -> str:
+    """Return what of the facts that are free in form cannot be; "" if all can."""
+    config = manifest.config
+    detector, imported = config.get("detector", {"name": ""}), config.get("imported", {})
+    num_parameters = manifest.encoder.get("num_parameters", 0)
+    if not 1 <= manifest.embedding_size <= _MOST_DIMENSIONS:
+        return f"embedding_size must be from 1 to {_MOST_DIMENSIONS}, got {manifest.embedding_size}"
+    if not isinstance(detector, dict) or not isinstance(detector.get("name"), str):
+        return f"config.detector must be settings with a name, got {detector!r}"
+    if not isinstance(imported, dict):
+        return f"config.imported must be settings, got {imported!r}"
+    if type(num_parameters) is not int:
+        return f"encoder.num_parameters must be a whole number, got {num_parameters!r}"
+    return ""
 
 
 def _decode(value: Any, kind: Any, path: str) -> Any:

@@ -5,19 +5,16 @@ Shapes: N inputs, C channels, S size in pixels, D embedding size.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import numpy as np
 
 from ilk.artifact import Artifact
+from ilk.encoders.session import Session
 from ilk.errors import ArtifactError, DamagedArtifact, InvalidInput
 from ilk.preprocess import Preprocess
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 __all__ = ["OnnxEncoder", "open_encoder"]
 
@@ -82,8 +79,11 @@ class OnnxEncoder:
             raise InvalidInput(
                 f"num_threads and batch_size must be at least 1, got {num_threads} and {batch_size}"
             )
-        self._session = _start(onnx, num_threads or _num_usable_cores())
-        self._input, self._output = _check_form(self._session, embedding_size)
+        try:
+            self._session = Session(onnx, num_threads)
+        except InvalidInput as error:
+            raise DamagedArtifact(f"encoder.onnx cannot be run: {error}") from None
+        _check_form(self._session, embedding_size)
         self._preprocess = preprocess
         self._embedding_size = embedding_size
         self._fingerprint = fingerprint
@@ -112,7 +112,8 @@ class OnnxEncoder:
 
         Raises:
             InvalidInput: The shape is another one, or a value is not finite.
-            ArtifactError: The network gives something that is not finite.
+            ArtifactError: The network gives something that is not finite, does not end, or takes
+                more memory than there is.
         """
         if not len(inputs):
             return np.empty((0, self._embedding_size), np.float32)
@@ -128,8 +129,8 @@ class OnnxEncoder:
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
         try:
-            (embeddings,) = self._session.run([self._output], {self._input: batch})
-        except Exception as error:  # ONNX Runtime raises classes of its own, without a common root
+            embeddings = self._session.run(batch)
+        except InvalidInput as error:
             raise InvalidInput(f"the network does not take inputs {batch.shape}: {error}") from None
         if embeddings.shape != (len(batch), self._embedding_size):
             raise ArtifactError(
@@ -139,41 +140,18 @@ class OnnxEncoder:
         return embeddings
 
 
-def _num_usable_cores() -> int:
-    """Cores that this process may use, which a container or taskset can make fewer than all."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _start(onnx: bytes, num_threads: int) -> onnxruntime.InferenceSession:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = num_threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    try:
-        return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises classes of its own, without a common root
-        raise DamagedArtifact(
-            f"encoder.onnx cannot be run by ONNX Runtime {onnxruntime.__version__}: {error}; "
-            "upgrade onnxruntime, or export again"
-        ) from None
-
-
-def _check_form(session: onnxruntime.InferenceSession, embedding_size: int) -> tuple[str, str]:
-    """Return the names of the one input and the one output."""
-    inputs, outputs = session.get_inputs(), session.get_outputs()
+def _check_form(session: Session, embedding_size: int) -> None:
+    """Refuse a network with other than one input and one output of the right kind."""
+    inputs, outputs = session.inputs, session.outputs
     found = [(node.type, node.shape) for node in (*inputs, *outputs)]
     if (
         (len(inputs), len(outputs)) == (1, 1)
         and all(kind == "tensor(float)" for kind, _ in found)
         and len(outputs[0].shape) == 2
         and outputs[0].shape[1] == embedding_size
-        and all(not isinstance(shape[0], int) for _, shape in found)
+        and all(shape and not isinstance(shape[0], int) for _, shape in found)
     ):
-        return inputs[0].name, outputs[0].name
+        return
     raise DamagedArtifact(
         "encoder.onnx must have one float32 input (N, ...) and one float32 output "
         f"(N, {embedding_size}) for any N, got {found}; export again"

@@ -6,10 +6,10 @@ Shapes: N inputs, D embedding size.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from ilk.encoders.session import Session
 from ilk.errors import InvalidInput
 
 __all__ = ["try_out"]
@@ -45,10 +45,10 @@ def try_out(onnx: bytes, inputs: np.ndarray) -> int:
     advice = "export it with a dynamic first axis (torch.onnx.export: dynamic_axes)"
     try:
         together = run(inputs)
-    except Exception as error:  # ONNX Runtime raises classes of its own, without a common root
+    except InvalidInput as error:
         raise InvalidInput(
             f"expected a network for any number of inputs, it refuses {len(inputs)} at once "
-            f"({_line(error)}); {advice}"
+            f"({error}); {advice}"
         ) from None
     reach = _SLACK * float(np.abs(singly).max())
     if together.shape != singly.shape or not np.allclose(together, singly, rtol=0, atol=reach):
@@ -63,9 +63,9 @@ def _first(run: Callable[[np.ndarray], np.ndarray], row: np.ndarray) -> np.ndarr
     """Return the (1, D) embedding of one input."""
     try:
         embedding = run(row)
-    except Exception as error:  # ONNX Runtime raises classes of its own, without a common root
+    except InvalidInput as error:
         raise InvalidInput(
-            f"expected a network that takes inputs {row.shape}, it does not ({_line(error)}); "
+            f"expected a network that takes inputs {row.shape}, it does not ({error}); "
             "change preprocess to what it was trained with"
         ) from None
     if embedding.ndim != 2 or len(embedding) != 1 or embedding.shape[1] < 1:
@@ -96,26 +96,9 @@ def _other_output(num_axes: int) -> str:
 
 def _start(onnx: bytes) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function that runs the network."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises classes of its own, without a common root
+        return Session(onnx).run
+    except InvalidInput as error:
         raise InvalidInput(
-            f"expected a network that ONNX Runtime {onnxruntime.__version__} can run, it cannot "
-            f"({_line(error)}); upgrade onnxruntime, or export the network again"
+            f"expected a network that can be run, this one cannot: {error}"
         ) from None
-    name = session.get_inputs()[0].name
-
-    def run(batch: np.ndarray) -> np.ndarray:
-        found: list[Any] = session.run(None, {name: batch})
-        return np.asarray(found[0])
-
-    return run
-
-
-def _line(error: Exception) -> str:
-    """Return what an error says, in one line of bearable length."""
-    return " ".join(str(error).split())[:300]
