@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from ilk.distances import Cosine, Euclidean, Hyperbolic
 
-settings.register_profile("same", derandomize=True)
-settings.register_profile("explore", derandomize=False)
+_UNTIMED: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("same", derandomize=True, **_UNTIMED)
+settings.register_profile("explore", derandomize=False, **_UNTIMED)
 settings.load_profile("same")  # every run draws alike; --hypothesis-profile=explore draws anew
 
 

@@ -65,7 +65,10 @@ def threshold_facts(threshold: Threshold | None) -> dict[str, Any] | None:
         "num_trials": threshold.num_trials,
         "num_classes": threshold.num_classes,
         "num_named": threshold.num_named,
+        "measured_fpir": threshold.measured_fpir,
         "interval": None if threshold.interval is None else list(threshold.interval),
+        "level": threshold.level,
+        "confidence": threshold.confidence,
         "gallery_size": threshold.gallery_size,
         "fingerprint": threshold.fingerprint,
     }

@@ -6,7 +6,6 @@ Nothing that is measured on drawings says anything about photographs of people.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,12 @@ from typing import Any, final
 import numpy as np
 from PIL import Image
 
-from ilk.calibration import least_rate, trials_needed
+from ilk.calibration import classes_needed, least_rate
 from ilk.datasets.portraits import draw_scene, portraits
 from ilk.detecting import crops_of
 from ilk.drawing import draw_answers, write_drawing
 from ilk.errors import NotCalibrated
+from ilk.gallery.settings import num_first
 from ilk.images import Box
 from ilk.items import Item, Items
 from ilk.meeting import Meeting
@@ -91,7 +91,7 @@ def calibrate(recognizer: Recognizer, *, strangers: Items | None, progress: Prog
         return _on_strangers(recognizer, strangers, progress)
     cohort = gallery.binding.cohort
     if cohort is not None and len(cohort):
-        rate = max(TARGET_FPIR, least_rate(len(cohort)))
+        rate = max(TARGET_FPIR, least_rate(cohort.num_classes))
         return f"names are given up to {told_threshold(gallery.calibrate(rate, basis='cohort'))}"
     return _on_own(recognizer)
 
@@ -105,9 +105,9 @@ def _on_strangers(recognizer: Recognizer, strangers: Items, progress: Progress) 
     try:
         threshold = recognizer.calibrate(TARGET_FPIR, **options)
     except NotCalibrated as error:
-        num_faces = len(crops_of(recognizer.detector, strangers, "all"))
-        rate = least_rate(num_faces)
-        if rate <= TARGET_FPIR or num_faces == 0:
+        num_people = len(crops_of(recognizer.detector, strangers, "all").classes)
+        rate = least_rate(num_people)
+        if rate <= TARGET_FPIR or num_people == 0:
             raise
         threshold = recognizer.calibrate(rate, **options)
         return f"names are given up to {told_threshold(threshold)}. For a smaller share: {error}"
@@ -123,19 +123,17 @@ def _on_own(recognizer: Recognizer) -> str:
             "to keep out is not known: give photographs of other people with --strangers DIR, or "
             "enroll more people"
         )
-    num_own = len(gallery.exemplars())
-    rate, needed = max(TARGET_FPIR, least_rate(num_own)), trials_needed(TARGET_FPIR)
+    first = num_first("leave-one-out")
+    rate = max(TARGET_FPIR, least_rate(num_people, num_first=first))
+    needed = classes_needed(TARGET_FPIR, num_first=first)
     threshold = gallery.calibrate(rate, basis="leave-one-out")
-    # leaving one person out at random loses at most one in num_people of the hits
-    most = min(1.0, math.ceil(100 * rate * num_people / (num_people - 1)) / 100)
     told = (
-        f"{counted(num_own, 'of your own photographs stands', 'of your own photographs stand')} in "
-        f"for strangers, each asked about the other {counted(num_people - 1, 'person', 'people')}: "
-        f"at most {percent(rate)} of them get a name (threshold {threshold.value:.4g}). A real "
-        f"stranger meets all {num_people}, so count on up to {percent(most)}"
+        f"your own {num_people} people stand in for strangers, each asked about the others: at "
+        f"most {percent(rate)} of strangers like them get a name (threshold {threshold.value:.4g})"
     )
-    if num_own < needed:
-        told += f"; for {percent(TARGET_FPIR)} bring {needed - num_own} more"
+    if num_people < needed:
+        brought = classes_needed(TARGET_FPIR)
+        told += f"; {percent(TARGET_FPIR)} takes {needed} people, or {brought} strangers"
     return f"{told}. Photographs of people who are not enrolled say it better: --strangers DIR"
 
 
@@ -146,7 +144,7 @@ def meet_drawn_people(recognizer: Recognizer, *, tell: Tell, progress: Progress)
         return lambda done, of: progress(stage, done, of)
 
     num_people = _NUM_ENROLLED + _NUM_STRANGERS
-    tell(f"drawing {num_people + trials_needed(TARGET_FPIR)} people")
+    tell(f"drawing {num_people + classes_needed(TARGET_FPIR)} people")
     met = portraits("test", num_people=num_people, items_per_class=_NUM_EXEMPLARS + _NUM_PROBES)
     enrolled = met.of_classes(met.classes[:_NUM_ENROLLED])
     exemplars = enrolled.take(_variations(enrolled, 0, _NUM_EXEMPLARS))
@@ -155,7 +153,7 @@ def meet_drawn_people(recognizer: Recognizer, *, tell: Tell, progress: Progress)
     strangers = others.take(_variations(others, 0, 1))
     tell(f"enrolling {len(exemplars)} pictures of {_NUM_ENROLLED} of them")
     recognizer.enroll(exemplars, choice="largest", progress=step("Enrolling"))
-    calibration = portraits("train", num_people=trials_needed(TARGET_FPIR), items_per_class=1)
+    calibration = portraits("train", num_people=classes_needed(TARGET_FPIR), items_per_class=1)
     tell(f"calibrating on {len(calibration)} others, who are never enrolled")
     threshold = recognizer.calibrate(
         TARGET_FPIR, strangers=calibration, progress=step("Calibrating")

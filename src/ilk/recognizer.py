@@ -213,6 +213,7 @@ class Recognizer(Questions):
         strangers: Items | None = None,
         basis: Basis | None = None,
         margin: float | None = None,
+        confidence: float | None = None,
         on_unreadable: OnUnreadable = "stop",
         cache: EmbeddingCache | None = None,
         progress: Progress | None = None,
@@ -222,10 +223,11 @@ class Recognizer(Questions):
 
         Args:
             target_fpir: The share.
-            strangers: Items of classes that are not enrolled, with their labels; every region of
-                a picture counts.
+            strangers: Items of classes that are not enrolled, with their labels, without which
+                each counts as a class of its own; every region of a picture counts.
             basis: Whose distances.
             margin: How close a second class makes an answer ambiguous.
+            confidence: With which probability the share is kept; None keeps it on average.
             on_unreadable: Whether to stop at strangers that cannot be read, or skip them.
             cache: Of embeddings.
             progress: Called as strangers are embedded.
@@ -236,7 +238,9 @@ class Recognizer(Questions):
             UnreadableItem: A stranger cannot be read.
         """
         if strangers is None:
-            return self.gallery.calibrate(target_fpir, basis=basis, margin=margin)
+            return self.gallery.calibrate(
+                target_fpir, basis=basis, margin=margin, confidence=confidence
+            )
 
         def ask(embedded: Embedded) -> Threshold:
             if skipped is not None:
@@ -249,6 +253,7 @@ class Recognizer(Questions):
                 groups=[item.label for item in embedded.items.items],
                 content_hashes=embedded.hashes,
                 margin=margin,
+                confidence=confidence,
             )
 
         crops = crops_of(self.detector, strangers, "all", progress=progress)

@@ -49,10 +49,19 @@ class Threshold:
     """Of the encoder whose embeddings it is for."""
     num_named: int | None = None
     """How many of those trials it names; None where that was not kept."""
-    interval: tuple[float, float] | None = None
-    """Of the rate that was measured, num_named / num_trials: at 95 %, exact, clustered by class."""
     num_classes: int | None = None
-    """How many classes the non-mated probes are of; None where that was not kept."""
+    """How many classes the non-mated probes are of: what the promise counts; None where that was
+    not kept."""
+    measured_fpir: float | None = None
+    """The share of those trials that it names, every class counted the same."""
+    interval: tuple[float, float] | None = None
+    """Of that share: at 95 %, exact, clustered by class."""
+    level: float | None = None
+    """The largest p-value that gets a name: `target_fpir`, or less where a confidence was asked
+    for; None where that was not kept."""
+    confidence: float | None = None
+    """The probability, over the draw of the classes, that the rate is kept; None: it is kept on
+    average over such draws."""
 
     def __post_init__(self) -> None:
         """Take the interval as JSON gives it back, too."""

@@ -41,20 +41,36 @@ def percent(share: float) -> str:
 def told_threshold(threshold: Threshold) -> str:
     """Return a threshold in words: value, promise, and who stands behind it."""
     name = threshold.distance.get("name", "")
+    share = percent(threshold.target_fpir)
+    sure = ""
+    if threshold.confidence is not None:
+        sure = f", with {percent(threshold.confidence)} confidence"
     words = (
-        f"{threshold.value:.4g} ({name} distance), so that at most "
-        f"{percent(threshold.target_fpir)} of strangers get a name; chosen on "
-        f"{counted(threshold.num_trials, 'stranger')}"
+        f"{threshold.value:.4g} ({name} distance), so that at most {share} of strangers get a name"
+        f"{sure}; chosen on {told_strangers(threshold)} ({threshold.basis})"
     )
-    if threshold.num_classes is not None:
-        words += f" of {counted(threshold.num_classes, 'class', 'classes')}"
-    words += f" ({threshold.basis})"
-    if threshold.num_named is not None and threshold.interval is not None:
+    if threshold.measured_fpir is not None and threshold.interval is not None:
         low, high = threshold.interval
         words += (
-            f", of whom it names {threshold.num_named:,} (95 %: {percent(low)} to {percent(high)})"
+            f", of whom it names {percent(threshold.measured_fpir)} "
+            f"(95 %: {percent(low)} to {percent(high)})"
         )
     return words
+
+
+def told_strangers(threshold: Threshold) -> str:
+    """Return who stands behind a threshold: classes first, since these are what it counts.
+
+    Example:
+        >>> from ilk.thresholds import Threshold
+        >>> told_strangers(Threshold(value=0.42, distance={"name": "cosine"}, target_fpir=0.01,
+        ...     num_trials=500, num_classes=120, basis="cohort", gallery_size=20))
+        '120 classes of strangers, 500 probes'
+    """
+    probes = counted(threshold.num_trials, "probe")
+    if threshold.num_classes is None:
+        return f"strangers, {probes}"
+    return f"{counted(threshold.num_classes, 'class', 'classes')} of strangers, {probes}"
 
 
 def told_promise(threshold: Threshold, noun: str = "probe") -> str:

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ilk.calibration import (
+    StrangerDistances,
+    classes_needed,
     fpir_at_size,
     limit_at_size,
-    limit_for_fpir,
     target_at_size,
-    trials_needed,
 )
 from ilk.errors import InvalidInput, NotEnoughTrials
 
@@ -41,18 +41,18 @@ def test_a_gallery_of_ten_times_the_size_shows_the_extrapolated_rates() -> None:
     rng = np.random.default_rng(2)
     held, following = [], []
     for _ in range(60):
-        now = rng.random((2000, 100)).min(1)
-        held.append(1 - (1 - limit_for_fpir(now, 0.05)) ** 1000)
+        now = StrangerDistances(rng.random((2000, 100)).min(1))
+        held.append(1 - (1 - now.limit(0.05)) ** 1000)
         following.append(1 - (1 - limit_at_size(now, 0.05, 10)) ** 1000)
     assert np.mean(held) == pytest.approx(fpir_at_size(0.05, 10), abs=0.02)
     assert np.mean(following) == pytest.approx(0.05, abs=0.006)
 
 
 def test_what_the_strangers_cannot_carry_is_refused_with_the_number_it_takes() -> None:
-    needed = trials_needed(target_at_size(0.01, 10))
-    assert limit_at_size(np.linspace(1, 2, needed), 0.01, 10) < 1
-    with pytest.raises(NotEnoughTrials, match=f"at least {needed} non-mated probes.*add 1$"):
-        limit_at_size(np.ones(needed - 1), 0.01, 10)
+    needed = classes_needed(target_at_size(0.01, 10))
+    assert limit_at_size(StrangerDistances(np.linspace(1, 2, needed)), 0.01, 10) < 1
+    with pytest.raises(NotEnoughTrials, match=f"at least {needed} classes of strangers.*add 1$"):
+        limit_at_size(StrangerDistances(np.ones(needed - 1)), 0.01, 10)
 
 
 def test_nonsense_is_refused() -> None:

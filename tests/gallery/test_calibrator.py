@@ -122,7 +122,7 @@ class Gallery:
         assert self.calibrator.closest.tolist() == anew.closest.tolist()
         assert self.calibrator.closest_rows.tolist() == anew.closest_rows.tolist()
         kept = anew.closest[self.calibrator.is_kept]
-        assert self.calibrator.sorted_closest.tolist() == sorted(kept.tolist())
+        assert self.calibrator.distances.rising.tolist() == sorted(kept.tolist())
         for at, probe in enumerate(self.strangers):
             own = -1 if self.own is None else int(self.own[at])
             found = (self.calibrator.closest[at], self.calibrator.closest_rows[at])
@@ -240,29 +240,32 @@ def test_the_threshold_is_chosen_on_those_that_count() -> None:
     strangers = np.arange(1.0, 41.0, dtype=np.float32)[:, None]
     calibrator = Calibrator(strangers, np.arange(40) // 2, basis="them", distance=Euclidean())
     calibrator.recompute(searcher, members)
-    assert calibrator.sorted_closest.tolist() == strangers[:, 0].tolist()
+    assert calibrator.distances.rising.tolist() == strangers[:, 0].tolist()
     calibrator.keep(np.arange(40) >= 10)
     threshold = calibrator.threshold(0.1, gallery_size=1, fingerprint="abc")
-    assert threshold.value == limit_for_fpir(np.arange(11.0, 41.0), 0.1)
-    assert calibrator.sorted_closest.tolist() == list(range(11, 41))
-    assert (threshold.num_trials, threshold.num_classes, threshold.num_named) == (30, 15, 2)
+    assert threshold.value == limit_for_fpir(np.arange(11.0, 41.0), 0.1, np.arange(30) // 2)
+    assert calibrator.distances.rising.tolist() == list(range(11, 41))
+    assert (threshold.num_trials, threshold.num_classes, threshold.num_named) == (30, 15, 1)
+    assert threshold.measured_fpir == pytest.approx(0.5 / 15)
     assert (threshold.basis, threshold.gallery_size, threshold.fingerprint) == ("them", 1, "abc")
     assert threshold.distance == {"name": "euclidean"}
     assert threshold.interval is not None
     low, high = threshold.interval
-    assert 0 < low < 2 / 30 < clopper_pearson(2, 30)[1] < high < 1
-    with pytest.raises(NotEnoughTrials, match="at least 99 non-mated probes, got 30; add 69"):
+    assert 0 < low < 1 / 30 < clopper_pearson(1, 30)[1] <= high < 1
+    with pytest.raises(
+        NotEnoughTrials, match=r"at least 99 classes of strangers, got 15 \(30 probes\); add 84"
+    ):
         calibrator.threshold(0.01, gallery_size=1, fingerprint="")
 
 
 def test_strangers_that_do_not_count_are_followed_and_can_come_back() -> None:
     gallery = Gallery(Euclidean(), 5, has_own=False)
     gallery.calibrator.keep(np.zeros(12, bool))
-    assert len(gallery.calibrator.sorted_closest) == 0
+    assert len(gallery.calibrator.distances) == 0
     gallery.put(np.array([20, 21]), np.random.default_rng(1), np.zeros(2, np.int8), 4)
     gallery.check()
     gallery.calibrator.keep(np.ones(12, bool))
-    assert gallery.calibrator.sorted_closest.tolist() == sorted(gallery.fresh().closest.tolist())
+    assert gallery.calibrator.distances.rising.tolist() == sorted(gallery.fresh().closest.tolist())
 
 
 def test_nobody_is_named_by_an_empty_gallery_and_the_threshold_stays_a_number() -> None:
@@ -275,7 +278,7 @@ def test_nobody_is_named_by_an_empty_gallery_and_the_threshold_stays_a_number() 
     assert (threshold.value, threshold.num_named) == (2.0, 0)
     nobody = Calibrator(np.zeros((0, 2)), np.zeros(0, int), basis="b", distance=Cosine())
     nobody.recompute(Brute(Cosine()), Members())
-    with pytest.raises(NotEnoughTrials, match="got 0; add 9 "):
+    with pytest.raises(NotEnoughTrials, match=r"got 0 \(0 probes\); add 9$"):
         nobody.threshold(0.1, gallery_size=0, fingerprint="")
 
 

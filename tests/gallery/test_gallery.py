@@ -87,7 +87,10 @@ def test_refuses_to_decide_without_a_threshold(make_gallery: Make) -> None:
     gallery.enroll("owl", at((0, 0)))
     with pytest.raises(NotCalibrated, match="not calibrated, so nothing can be named"):
         gallery.identify(at((0, 0)))
-    with pytest.raises(NotCalibrated, match=r"needs at least 99 strangers.*has 20; bring 79 more"):
+    with pytest.raises(
+        NotCalibrated,
+        match=r"needs at least 99 classes.*got 20 \(20 probes\); add 79, or ask for 0.048",
+    ):
         gallery.calibrate(0.01, strangers=np.arange(40.0).reshape(20, 2))
     assert gallery.settings.basis is None
     assert gallery.calibrate(0.1, strangers=np.arange(40.0).reshape(20, 2)).num_trials == 20
@@ -105,13 +108,19 @@ def test_the_cohort_calibrates_and_those_who_enroll_leave_it(tmp_path: Path) -> 
         assert gallery.settings.basis == "cohort"
         with pytest.raises(NotCalibrated, match="cannot carry the target"):
             gallery.identify(np.ones((1, 3)))
-        assert gallery.calibrate(0.05).num_trials == 40
+        assert gallery.calibrate(0.06).num_trials == 40
         gallery.enroll(["s3", "x"], rng.normal(size=(2, 3)))
-        assert gallery.threshold.num_trials == 38
+        assert (gallery.threshold.num_trials, gallery.threshold.num_classes) == (38, 19)
         gallery.rename("x", "s5")
-        assert gallery.threshold.num_trials == 36
-        gallery.undo()
-        gallery.remove("s3")
+        assert (gallery.threshold.num_trials, gallery.threshold.num_classes) == (36, 18)
+        gallery.rename("s3", "s4")
+        gallery.enroll("s3", rng.normal(size=(1, 3)))
+        gallery.enroll(["s7", "s8"], rng.normal(size=(2, 3)))
+        with pytest.raises(NotCalibrated, match=r"needs at least 16 classes.*got 15") as missing:
+            gallery.identify(np.ones((1, 3)))
+        assert "or ask for 0.063 or above" in str(missing.value)
+        for label in ("s3", "s4", "s5", "s7", "s8"):
+            gallery.remove(label)
         assert gallery.threshold.num_trials == 40
 
 
@@ -133,11 +142,13 @@ def test_leave_one_out_asks_each_exemplar_about_the_other_classes(make_gallery: 
     gallery = make_gallery(strangers=False)
     rows = np.array([[float(i), 0.0] for i in range(10)] + [[float(i), 100.0] for i in range(10)])
     gallery.enroll(["low"] * 10 + ["high"] * 10, rows)
-    threshold = gallery.calibrate(0.1, basis="leave-one-out")
-    assert threshold.num_trials == 20
+    with pytest.raises(NotCalibrated, match=r"got 2 \(20 probes\); add 17, or ask for 0.67"):
+        gallery.calibrate(0.1, basis="leave-one-out")
+    threshold = gallery.calibrate(0.7, basis="leave-one-out")
+    assert (threshold.num_trials, threshold.num_classes) == (20, 2)
     assert threshold.value == np.nextafter(100.0, 0)
     gallery.enroll("mid", at((0, 60)))
-    assert gallery.threshold.num_trials == 21
+    assert (gallery.threshold.num_trials, gallery.threshold.num_classes) == (21, 3)
     assert gallery.threshold.value < 60
 
 

@@ -57,6 +57,11 @@ class Cohort:
     def __len__(self) -> int:
         return len(self.class_ids)
 
+    @property
+    def num_classes(self) -> int:
+        """How many classes have an item: what a promise counts."""
+        return len(np.unique(self.class_ids))
+
     def only(self, is_kept: np.ndarray) -> Cohort:
         """Return the rows of a mask, (N,) bool, and the classes that have any of them left."""
         ids, class_ids = np.unique(self.class_ids[is_kept], return_inverse=True)

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from ilk.calibration.conformal import limit_for_fpir, trials_needed
+from ilk.calibration.conformal import StrangerDistances, classes_needed
 from ilk.errors import InvalidInput, NotEnoughTrials
 
 __all__ = ["fpir_at_size", "limit_at_size", "target_at_size"]
@@ -46,39 +44,40 @@ def target_at_size(target_fpir: float, factor: float) -> float:
     return fpir_at_size(target_fpir, 1 / factor)
 
 
-def limit_at_size(closest: np.ndarray, target_fpir: float, factor: float) -> float:
+def limit_at_size(strangers: StrangerDistances, target_fpir: float, factor: float) -> float:
     """Extrapolate the largest distance that keeps `target_fpir` at `factor` times as many classes.
 
-    It is `limit_for_fpir` for the smaller rate that may be spent on each part of the gallery to be.
+    It is the limit for the smaller rate that may be spent on each part of the gallery to be.
 
     Args:
-        closest: Distance from each non-mated probe to its closest class of today's gallery, (n,).
+        strangers: Their distances to the closest class of today's gallery.
         target_fpir: The accepted rate.
         factor: How many times as many classes.
 
     Raises:
-        NotEnoughTrials: n cannot carry the smaller rate; the message says how many more it takes.
+        NotEnoughTrials: They cannot carry the smaller rate; the message says how many more it
+            takes.
         InvalidInput: As in `limit_for_fpir`.
 
     Example:
-        >>> closest = np.arange(1.0, 2000.0)
-        >>> limit_for_fpir(closest, 0.01) < 20, limit_at_size(closest, 0.01, 10) < 2
+        >>> strangers = StrangerDistances(np.arange(1.0, 2000.0))
+        >>> strangers.limit(0.01) < 20, limit_at_size(strangers, 0.01, 10) < 2
         (True, True)
-        >>> limit_at_size(closest[:500], 0.01, 10)
+        >>> limit_at_size(StrangerDistances(np.arange(1.0, 501.0)), 0.01, 10)
         Traceback (most recent call last):
         ...
         ilk.errors.NotEnoughTrials: keeping a false positive identification rate of 0.01 at 10 times
-        the size needs at least 995 non-mated probes, got 500; add 495
+        the size needs at least 995 classes of strangers, got 500; add 495
     """
     target = target_at_size(target_fpir, factor)
-    needed = trials_needed(target)
-    if len(closest) < needed:
+    needed = classes_needed(target, num_first=strangers.num_first)
+    if strangers.num_classes < needed:
         raise NotEnoughTrials(
             f"keeping a false positive identification rate of {target_fpir:g} at {factor:g} times "
-            f"the size needs at least {needed} non-mated probes, got {len(closest)}; add "
-            f"{needed - len(closest)}"
+            f"the size needs at least {needed:,} classes of strangers, got "
+            f"{strangers.num_classes:,}; add {needed - strangers.num_classes:,}"
         )
-    return limit_for_fpir(closest, target)
+    return strangers.limit(target)
 
 
 def _check(fpir: float, factor: float) -> None:

@@ -52,7 +52,11 @@ def clopper_pearson(
 
 
 def clustered_interval(
-    is_named: np.ndarray, groups: np.ndarray, confidence: float = 0.95
+    is_named: np.ndarray,
+    groups: np.ndarray,
+    confidence: float = 0.95,
+    *,
+    is_per_class: bool = False,
 ) -> tuple[float, float]:
     """Return the interval of the share of `is_named`, for trials that come in classes.
 
@@ -69,6 +73,8 @@ def clustered_interval(
         is_named: Whether each trial counts, (n,) bool.
         groups: The class of each trial, (n,) int64.
         confidence: Above 0 and below 1.
+        is_per_class: Whether the share is the mean of the shares of the classes, instead of that
+            of all trials.
 
     Raises:
         InvalidInput: There are no trials, or the shapes differ.
@@ -87,21 +93,24 @@ def clustered_interval(
             f"expected is_named and groups of one shape (n,), got {is_named.shape} and "
             f"{groups.shape}"
         )
-    share = float(np.mean(is_named, dtype=np.float64))
-    effective = _effective_trials(is_named, groups, share, confidence)
-    return clopper_pearson(share * effective, effective, confidence)
+    _, class_of = np.unique(groups, return_inverse=True)
+    size = np.bincount(class_of).astype(np.float64)
+    weight = np.full(len(size), 1 / len(size)) if is_per_class else size / len(groups)
+    shares = np.bincount(class_of, is_named) / size
+    share = float(np.mean(is_named)) if not is_per_class else float(np.mean(shares))
+    effective = _effective_trials(shares, weight, share, len(groups), confidence)
+    return clopper_pearson(min(share * effective, effective), effective, confidence)
 
 
 def _effective_trials(
-    is_named: np.ndarray, groups: np.ndarray, share: float, confidence: float
+    shares: np.ndarray, weight: np.ndarray, share: float, n: int, confidence: float
 ) -> float:
-    _, class_of = np.unique(groups, return_inverse=True)
-    size = np.bincount(class_of).astype(np.float64)
-    n, num_classes = len(groups), len(size)
+    """Return how many independent trials know the mean of the (C,) shares as well."""
+    num_classes = len(shares)
     if num_classes == 1 or share in (0.0, 1.0):
-        return float(n * n / (size @ size))
-    residual = np.bincount(class_of, is_named) - share * size
-    between = num_classes / (num_classes - 1) * float(residual @ residual) / n**2
+        return float(1 / (weight @ weight))
+    residual = weight * (shares - share)
+    between = num_classes / (num_classes - 1) * float(residual @ residual)
     independent = share * (1 - share) / (n - 1)
     ratio = t_quantile(confidence, n - 1) / t_quantile(confidence, num_classes - 1)
     return float(n / max(1.0, between / independent) * min(1.0, ratio) ** 2)

@@ -131,16 +131,25 @@ def _bounded(start: int, stop: int, num_exemplars: int, memory_bytes: int) -> li
     return [slice(at, min(at + step, stop)) for at in range(start, stop, step)]
 
 
-def halves_limits(answers: Answers, half: np.ndarray, target_fpir: float) -> tuple[float, float]:
+def halves_limits(
+    answers: Answers, class_ids: np.ndarray, half: np.ndarray, target_fpir: float
+) -> tuple[float, float]:
     """Return the limits that the strangers of half 0 and of half 1 are judged by.
 
     Each is chosen on the other half.
 
+    Args:
+        answers: Of one draw.
+        class_ids: Of its strangers, (S,).
+        half: Of its strangers, (S,): 0 or 1, by class.
+        target_fpir: The accepted rate.
+
     Raises:
-        NotEnoughTrials: A half has too few strangers for the rate.
+        NotEnoughTrials: A half has too few classes for the rate.
     """
     on_zero, on_one = (
-        limit_for_fpir(answers.strangers[half == chosen], target_fpir) for chosen in (0, 1)
+        limit_for_fpir(answers.strangers[half == part], target_fpir, class_ids[half == part])
+        for part in (0, 1)
     )
     return on_one, on_zero
 
@@ -150,15 +159,19 @@ def limit_draws(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from (b, C) class weights to the (b,) limits `limit_for_fpir` would choose.
 
-    A weight says how often a class was drawn, and so how often each of its strangers counts.
+    A weight says how often a class was drawn; each time it is a class. Where too few were drawn for
+    the rate, the limit is the one that names none of them.
     """
     order = np.argsort(distances, kind="stable")
     rising, classes = distances[order], class_ids[order]
+    sizes = np.bincount(classes)
+    share = 1 / sizes[classes]
 
     def limits(weights: np.ndarray) -> np.ndarray:
-        cumulative = np.cumsum(weights[:, classes], axis=1)
-        k = np.floor(np.round(target_fpir * (cumulative[:, -1] + 1), 9)).clip(min=1)
-        at = (cumulative < k[:, None]).sum(axis=1).clip(max=len(rising) - 1)
+        num_up_to = np.round(np.cumsum(weights[:, classes] * share, axis=1), 9)
+        num_classes = weights[:, : len(sizes)] @ (sizes > 0)
+        allowed = (np.round(target_fpir * (num_classes + 1), 9) - 1).clip(min=0)
+        at = (num_up_to <= allowed[:, None]).sum(axis=1).clip(max=len(rising) - 1)
         limits: np.ndarray = np.nextafter(rising[at], -np.inf)
         return limits
 

@@ -17,9 +17,8 @@ from typing import final
 
 import numpy as np
 
-from ilk.calibration import trials_needed
 from ilk.distances import Distance
-from ilk.errors import NotEnoughTrials
+from ilk.errors import InvalidInput, NotEnoughTrials
 
 __all__ = ["ImpostorLimit", "limit_for_fmr", "limit_from_strangers"]
 
@@ -101,7 +100,9 @@ def limit_for_fmr(
 
 def _rank(num_comparisons: int, fmr: float, basis: str) -> int:
     """Return which of the smallest distances must stay beyond the limit."""
-    needed = trials_needed(fmr)
+    if not 0 < fmr < 1:
+        raise InvalidInput(f"a false match rate must be above 0 and below 1, got {fmr}")
+    needed = math.ceil(round(1 / fmr - 1, 9))
     if num_comparisons < needed:
         raise NotEnoughTrials(
             f"a false match rate of {fmr:g} needs at least {needed:,} impostor comparisons, got "

@@ -16,7 +16,7 @@ from typing import final
 
 import numpy as np
 
-from ilk.calibration import least_rate, limit_for_fpir, trials_needed
+from ilk.calibration import classes_needed, clustered_interval, least_rate, limit_for_fpir
 from ilk.distances import Distance
 from ilk.errors import InvalidInput, NotEnoughTrials
 from ilk.evaluation.figures import Curve, Figure, OpenSetTrial
@@ -33,7 +33,6 @@ from ilk.evaluation.identification import (
 from ilk.evaluation.intervals import ClassBootstrap
 from ilk.evaluation.protocol import Draw, draw_protocol
 from ilk.evaluation.settings import EvaluationSettings, carried_rates
-from ilk.evaluation.shares import Share
 from ilk.thresholds import Threshold, within
 
 __all__ = ["OpenSet", "open_set"]
@@ -112,7 +111,7 @@ def open_set(
         strangers=strangers,
         curves={"dir": _dir_curve(asked)},
         trial=_trial(draw, answers, class_ids),
-        threshold=_threshold(draw, answers, distance, settings),
+        threshold=_threshold(draw, answers, class_ids[draw.strangers], distance, settings),
         counts={
             "enrolled_classes": draw.num_enrolled,
             "exemplars": len(draw.exemplars),
@@ -130,7 +129,7 @@ def _fewest_classes(draw: Draw, class_ids: np.ndarray) -> int:
 
 def _too_few(target: float, num_classes: int) -> str:
     return (
-        f"a rate of {target:g} needs {trials_needed(target):,} classes of strangers in each half, "
+        f"a rate of {target:g} needs {classes_needed(target):,} classes of strangers in each half, "
         f"and there are {num_classes:,}, which carry {least_rate(num_classes):g} or more (--fpir)"
     )
 
@@ -161,7 +160,10 @@ def _all_figures(
     for target in settings.fpir_targets:
         name = f"fnir_at_fpir_{target:g}"
         try:
-            limits = [halves_limits(answers, draw.half, target) for draw, answers in asked]
+            limits = [
+                halves_limits(answers, class_ids[draw.strangers], draw.half, target)
+                for draw, answers in asked
+            ]
         except NotEnoughTrials:
             counts = _stranger_counts(draw, class_ids)
             reason = _too_few(target, _fewest_classes(draw, class_ids))
@@ -212,14 +214,16 @@ def _item_figure(
 
 def _achieved(draw: Draw, class_ids: np.ndarray, target: float, named: np.ndarray) -> Figure:
     """Return the FPIR of the first draw's strangers, each judged by the other half's limit."""
-    share = Share.of(named, class_ids[draw.strangers])
+    classes = class_ids[draw.strangers]
+    _, class_of, sizes = np.unique(classes, return_inverse=True, return_counts=True)
+    shares = np.bincount(class_of, named) / sizes
     return Figure(
         f"fpir_at_target_{target:g}",
-        share.value,
-        *share.interval(),
-        share.num_trials,
-        share.num_classes,
-        "first draw; exact interval (Clopper-Pearson), clustered by class",
+        float(shares.mean()),
+        *clustered_interval(named, classes, is_per_class=True),
+        len(named),
+        len(shares),
+        "first draw, every class counted the same; exact interval (Clopper-Pearson), by class",
     )
 
 
@@ -267,12 +271,16 @@ def _trial(draw: Draw, answers: Answers, class_ids: np.ndarray) -> OpenSetTrial:
 
 
 def _threshold(
-    draw: Draw, answers: Answers, distance: Distance, settings: EvaluationSettings
+    draw: Draw,
+    answers: Answers,
+    classes: np.ndarray,
+    distance: Distance,
+    settings: EvaluationSettings,
 ) -> Threshold | None:
     """Return the limit from all strangers of the first draw for the first rate they can carry."""
     for target in settings.fpir_targets:
         try:
-            value = limit_for_fpir(answers.strangers, target)
+            value = limit_for_fpir(answers.strangers, target, classes)
         except NotEnoughTrials:
             continue
         return Threshold(
@@ -280,6 +288,7 @@ def _threshold(
             distance=distance.settings,
             target_fpir=target,
             num_trials=len(answers.strangers),
+            num_classes=len(np.unique(classes)),
             basis="all non-mated probes of the evaluation's first draw",
             gallery_size=draw.num_enrolled,
             fingerprint=settings.fingerprint,

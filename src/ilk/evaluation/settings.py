@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, final, get_args
 
-from ilk.calibration import least_rate, trials_needed
+from ilk.calibration import classes_needed, least_rate
 from ilk.errors import InvalidInput
 
 __all__ = ["EvaluationSettings", "Protocol", "carried_rates"]
@@ -26,7 +26,7 @@ def carried_rates(num_classes: int) -> tuple[float, ...]:
         >>> carried_rates(2000), carried_rates(50), carried_rates(9), carried_rates(4)
         ((0.001, 0.01), (0.05, 0.1), (0.1,), (0.2,))
     """
-    carried = [rate for rate in _RATES if trials_needed(rate) <= num_classes]
+    carried = [rate for rate in _RATES if classes_needed(rate) <= num_classes]
     return tuple(carried[:_NUM_RATES]) or (least_rate(num_classes),)
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from ilk.calibration import least_rate, trials_needed
-from ilk.errors import InvalidInput, NotCalibrated
+from ilk.calibration import require_classes
+from ilk.errors import InvalidInput, NotCalibrated, NotEnoughTrials
 from ilk.gallery.access import Access
 from ilk.gallery.admission import admit, check_shape
 from ilk.gallery.calibration_report import CalibrationReport, calibration_report
 from ilk.gallery.enrolling import contents_of
-from ilk.gallery.settings import Basis, Settings
+from ilk.gallery.settings import Basis, Settings, num_first
 from ilk.gallery.state import State
 from ilk.gallery.strangers import probes_of
 from ilk.store import NewStranger, Writer
@@ -42,7 +42,7 @@ def strangers_of(
     if refused:
         raise InvalidInput(f"stranger {refused[0]} cannot be used: {reasons[refused[0]]}")
     hashes = contents_of(rows, content_hashes)
-    named = groups or hashes
+    named = hashes if groups is None else [g or h for g, h in zip(groups, hashes, strict=True)]
     return [NewStranger(*row) for row in zip(rows, hashes, named, strict=True)]
 
 
@@ -77,16 +77,11 @@ def report(access: Access, factor: float) -> CalibrationReport:
         NotCalibrated: There is no threshold.
     """
     with access.fresh() as state:
-        threshold, calibrator = state.threshold, state.calibrator
-        if calibrator is None:
-            raise NotCalibrated("the gallery is not calibrated")
         return calibration_report(
-            calibrator,
+            state.threshold,
+            state.strangers(),
             state.live.searcher,
             state.live.members,
-            target_fpir=threshold.target_fpir,
-            gallery_size=threshold.gallery_size,
-            fingerprint=threshold.fingerprint,
             factor=factor,
             is_every=state.live.templates.is_every,
         )
@@ -98,6 +93,7 @@ def settings_for(
     basis: Basis | None,
     margin: float | None,
     *,
+    confidence: float | None,
     has_strangers: bool,
 ) -> Settings:
     """Return the present settings with what a caller asked for.
@@ -116,7 +112,7 @@ def settings_for(
         )
     if has_strangers and chosen != "strangers":
         raise InvalidInput(f"strangers were given, and the basis is {chosen!r}; leave one out")
-    changed = replace(present, basis=chosen, target_fpir=target_fpir)
+    changed = replace(present, basis=chosen, target_fpir=target_fpir, confidence=confidence)
     return changed if margin is None else replace(changed, margin=margin)
 
 
@@ -126,14 +122,18 @@ def _require_enough(writer: Writer, access: Access, state: State, asked: Setting
     probes = probes_of(asked.basis, access.binding, writer, state.live.members)
     labels = [row.label for row in writer.classes() if row.num_exemplars]
     content = set(writer.find_content(probes.content_hashes))
-    num_trials = int(probes.counts(labels, content).sum())
-    needed = trials_needed(asked.target_fpir)
-    num_enrolled = len(probes.groups) - num_trials
-    if num_trials < needed:
-        raise NotCalibrated(
-            f"a rate of {asked.target_fpir:g} needs at least {needed} strangers, and the basis "
-            f"{asked.basis!r} has {num_trials}"
-            + (f" ({num_enrolled} more do not count: they are enrolled)" if num_enrolled else "")
-            + f"; bring {needed - num_trials} more"
-            + (f", or ask for {least_rate(num_trials):g} or above" if num_trials else "")
+    counts = probes.counts(labels, content)
+    num_enrolled = len(probes.names) - probes.num_classes(counts) if probes.names else 0
+    try:
+        require_classes(
+            probes.num_classes(counts),
+            int(counts.sum()),
+            asked.target_fpir,
+            num_first=num_first(asked.basis),
+            confidence=asked.confidence,
         )
+    except NotEnoughTrials as error:
+        besides = f" ({num_enrolled:,} more are enrolled and do not count)" if num_enrolled else ""
+        raise NotCalibrated(
+            f"the basis {asked.basis!r} cannot carry the target: {error}{besides}"
+        ) from error

@@ -14,7 +14,7 @@ from typing import Any, final
 
 import numpy as np
 
-from ilk.calibration import clustered_interval, fpir_at_size, limit_at_size
+from ilk.calibration import StrangerDistances, clustered_interval, fpir_at_size, limit_at_size
 from ilk.closest import Members
 from ilk.errors import NotEnoughTrials
 from ilk.gallery.calibrator import Calibrator
@@ -78,44 +78,34 @@ class CalibrationReport:
 
 
 def calibration_report(
+    threshold: Threshold,
     calibrator: Calibrator,
     searcher: Searcher,
     members: Members,
     *,
-    target_fpir: float,
-    gallery_size: int,
-    fingerprint: str,
     factor: float = 10.0,
     is_every: bool = True,
     seed: int = 0,
 ) -> CalibrationReport:
-    """Return what the threshold for `target_fpir` keeps and costs.
+    """Return what a threshold keeps and costs.
 
     Args:
+        threshold: Of the calibrator.
         calibrator: Up to date with searcher and members.
         searcher: The rows of the gallery.
         members: What they are.
-        target_fpir: The accepted rate.
-        gallery_size: How many classes are enrolled.
-        fingerprint: Of the encoder.
         factor: How many times as many classes to look ahead to.
         is_every: Whether every exemplar is a template. If not, the rows do not show what a class
             would be without one of its exemplars, and no FNIR is told.
         seed: Of the sample of exemplars, at most 2,000.
-
-    Raises:
-        NotEnoughTrials: The strangers are too few for the rate.
     """
-    threshold = calibrator.threshold(
-        target_fpir, gallery_size=gallery_size, fingerprint=fingerprint
-    )
-    strangers = calibrator.sorted_closest
+    strangers = calibrator.distances
     left_out = leave_one_out(searcher, members, seed=seed) if is_every else None
     stays = None
     if left_out is not None:
         stays = _stays_closest(strangers, left_out.distance, factor)
     try:
-        following, note = limit_at_size(strangers, target_fpir, factor), _FOLLOWING
+        following, note = limit_at_size(strangers, threshold.target_fpir, factor), _FOLLOWING
     except NotEnoughTrials as error:
         following, note = None, f"not known: {error}"
     return CalibrationReport(
@@ -131,20 +121,19 @@ def calibration_report(
     )
 
 
-def _stays_closest(strangers: np.ndarray, distance: np.ndarray, factor: float) -> np.ndarray:
+def _stays_closest(strangers: StrangerDistances, distance: np.ndarray, factor: float) -> np.ndarray:
     """Extrapolate the chance that a class at `distance` is still the closest, (M,).
 
     A class that is added is closer with the chance that those of today have among strangers.
     """
-    closer = np.searchsorted(strangers, distance, "right") / len(strangers)
-    stays: np.ndarray = (1 - closer) ** (factor - 1)
+    stays: np.ndarray = (1 - strangers.fpir(distance)) ** (factor - 1)
     return stays
 
 
 def _fpir(threshold: Threshold) -> Rate:
     low, high = threshold.interval or (None, None)
     return Rate(
-        value=(threshold.num_named or 0) / threshold.num_trials,
+        value=threshold.measured_fpir,
         low=low,
         high=high,
         num_trials=threshold.num_trials,
@@ -173,14 +162,14 @@ def _fpir_held(threshold: Threshold, factor: float) -> Rate:
 
 def _fpir_following(
     threshold: Threshold,
-    strangers: np.ndarray,
+    strangers: StrangerDistances,
     following: float | None,
     factor: float,
     note: str,
 ) -> Rate:
     value = None
     if following is not None:
-        value = fpir_at_size(float(within(strangers, following).mean()), factor)
+        value = fpir_at_size(strangers.fpir(following), factor)
     return Rate(
         value=value,
         num_trials=threshold.num_trials,

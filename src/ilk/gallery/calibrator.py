@@ -15,7 +15,7 @@ from typing import final
 
 import numpy as np
 
-from ilk.calibration import clustered_interval, limit_for_fpir
+from ilk.calibration import StrangerDistances, clustered_interval
 from ilk.closest import EXEMPLAR, Members, closest_classes
 from ilk.distances import Distance
 from ilk.errors import InvalidInput
@@ -41,6 +41,14 @@ class Calibrator:
 
     Not safe for threads: its owner holds a lock.
 
+    Where enrolled classes stand in for strangers, each is asked about the m - 1 others, and a real
+    stranger meets all m. Of the m only the one that it is closest to makes a difference, so that
+    this one is counted below all distances as well (`StrangerDistances.num_first` is 2). With one
+    exemplar per class that is exact: had the stranger been enrolled, no other class would have come
+    closer to the rest than it is. With more exemplars the rate is at most 2 target - 1 / (m + 1),
+    by the argument of the jackknife+, and in simulations at most the target.
+    Source: Barber, Candes, Ramdas and Tibshirani, Predictive inference with the jackknife+ (2021).
+
     Args:
         embeddings: (n, D) of the strangers.
         groups: (n,) int64; strangers of one group stand for one class.
@@ -48,6 +56,7 @@ class Calibrator:
         distance: Of the gallery.
         own_class: (n,) int64, the enrolled class that is left out for each, -1 for none: exemplars
             of the gallery stand in for strangers when they are asked about the other classes.
+        num_first: As in `StrangerDistances`; 2 where enrolled classes stand in for strangers.
 
     Raises:
         InvalidInput: The shapes do not fit each other.
@@ -77,6 +86,7 @@ class Calibrator:
         basis: str,
         distance: Distance,
         own_class: np.ndarray | None = None,
+        num_first: int = 1,
     ) -> None:
         n = len(embeddings)
         self.own_class = np.full(n, -1, np.int64) if own_class is None else own_class
@@ -93,19 +103,27 @@ class Calibrator:
         """(n,) id of the row that decided; -1 where there is none."""
         self.is_kept = np.ones(n, bool)
         """(n,) whether each counts; those that do not are followed all the same."""
+        self._num_first = num_first
         self._barring = np.zeros(0, np.int64)
-        self._sorted: np.ndarray | None = None
+        self._distances: StrangerDistances | None = None
 
     def __len__(self) -> int:
         """Return n."""
         return len(self.embeddings)
 
     @property
-    def sorted_closest(self) -> np.ndarray:
-        """The distances of those that count, rising; for `ilk.calibration.p_value`."""
-        if self._sorted is None:
-            self._sorted = np.sort(self.closest[self.is_kept])
-        return self._sorted
+    def distances(self) -> StrangerDistances:
+        """The distances of those that count, with their classes."""
+        if self._distances is None:
+            self._distances = StrangerDistances(
+                self.closest[self.is_kept], self.groups[self.is_kept], num_first=self._num_first
+            )
+        return self._distances
+
+    def impostors(self, distances: np.ndarray, class_id: int) -> StrangerDistances:
+        """Return those that count and are not of a class, by their (n,) distances to it."""
+        counts = self.is_kept & (self.own_class != class_id)
+        return StrangerDistances(distances[counts], self.groups[counts])
 
     def keep(self, is_kept: np.ndarray) -> None:
         """Say which strangers count, (n,) bool: not those whose class became enrolled.
@@ -115,7 +133,7 @@ class Calibrator:
         """
         if is_kept.shape != (len(self),):
             raise InvalidInput(f"expected is_kept ({len(self)},), got {is_kept.shape}")
-        self.is_kept, self._sorted = is_kept.astype(bool), None
+        self.is_kept, self._distances = is_kept.astype(bool), None
 
     def recompute(self, searcher: Searcher, members: Members) -> None:
         """Ask about all strangers anew."""
@@ -183,32 +201,44 @@ class Calibrator:
         heir._ask(~is_known, searcher, members)
         heir._barring = self._barring
 
-    def threshold(self, target_fpir: float, *, gallery_size: int, fingerprint: str) -> Threshold:
+    def threshold(
+        self,
+        target_fpir: float,
+        *,
+        gallery_size: int,
+        fingerprint: str,
+        confidence: float | None = None,
+    ) -> Threshold:
         """Return the threshold for a rate, from the strangers that count.
 
         Args:
             target_fpir: The accepted rate.
             gallery_size: How many classes are enrolled.
             fingerprint: Of the encoder.
+            confidence: With which probability over the draw of the strangers the rate is kept; None
+                keeps it on average.
 
         Raises:
             NotEnoughTrials: They are too few for that rate; the message says how many to add.
             InvalidInput: The rate is not above 0 and below 1.
         """
-        closest, groups = self.closest[self.is_kept], self.groups[self.is_kept]
-        value = min(limit_for_fpir(closest, target_fpir), self.distance.upper)
-        is_named = within(closest, value)
+        strangers = self.distances
+        value = min(strangers.limit(target_fpir, confidence), self.distance.upper)
+        is_named = within(self.closest[self.is_kept], value)
         return Threshold(
             value=value,
             distance=self.distance.settings,
             target_fpir=target_fpir,
-            num_trials=len(closest),
+            num_trials=len(strangers),
             basis=self.basis,
             gallery_size=gallery_size,
             fingerprint=fingerprint,
             num_named=int(is_named.sum()),
-            interval=clustered_interval(is_named, groups),
-            num_classes=len(np.unique(groups)),
+            num_classes=strangers.num_classes,
+            measured_fpir=strangers.fpir(value),
+            level=strangers.level(target_fpir, confidence),
+            interval=clustered_interval(is_named, self.groups[self.is_kept], is_per_class=True),
+            confidence=confidence,
         )
 
     def state(self) -> dict[str, np.ndarray]:
@@ -233,7 +263,7 @@ class Calibrator:
         if not fits or not np.array_equal(digest, self._digest()):
             return False
         self.closest, self.closest_rows = closest.astype(np.float64), rows.astype(np.int64)
-        self._barring, self._sorted = barring.astype(np.int64), None
+        self._barring, self._distances = barring.astype(np.int64), None
         return True
 
     def _digest(self) -> np.ndarray:
@@ -250,7 +280,7 @@ class Calibrator:
         )
         self.closest[is_asked] = found.distances[:, 0]
         self.closest_rows[is_asked] = found.rows[:, 0]
-        self._sorted = None
+        self._distances = None
 
     def _closest_of(
         self, ids: np.ndarray, rows: np.ndarray, class_ids: np.ndarray | None

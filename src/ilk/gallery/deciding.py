@@ -1,6 +1,6 @@
 """From the closest classes of a probe to a decision, with its reason in words.
 
-Shapes: Q probes, C classes, D embedding size, n calibration probes.
+Shapes: Q probes, C classes, D embedding size.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import final
 
 import numpy as np
 
-from ilk.calibration import combine_p_values, p_value
+from ilk.calibration import combine_p_values
 from ilk.closest import ClosestClasses, class_distances, closest_classes
 from ilk.gallery.state import State
 from ilk.results import Candidate, Decision, Identification
@@ -39,7 +39,7 @@ class Deciding:
             probes[fit],
             max(2, num_candidates),
         )
-        p_values = self._p_values(found.distances[:, 0])
+        p_values = self._state.strangers().distances.p_value(found.distances[:, 0])
         answers, at = [], 0
         for name, reason in zip(names, reasons, strict=True):
             if reason:
@@ -87,8 +87,9 @@ class Deciding:
             for c in order
             if np.isfinite(means[c])
         )
+        strangers = state.strangers().distances
         combined = [
-            combine_p_values(self._p_values(distances[:, c]))
+            combine_p_values(strangers.p_value(distances[:, c]))
             for c in order
             if np.isfinite(means[c])
         ]
@@ -102,9 +103,6 @@ class Deciding:
             p_value=combined[0] if combined else 1.0,
             name=name,
         )
-
-    def _p_values(self, distances: np.ndarray) -> np.ndarray:
-        return p_value(self._state.calibration_distances(), distances)
 
     def _candidates(self, found: ClosestClasses, at: int) -> tuple[Candidate, ...]:
         columns = found.class_ids[at], found.distances[at], found.rows[at]
@@ -156,13 +154,14 @@ class Deciding:
         if not candidates:
             return self._decide(candidates, threshold)
         first, p = candidates[0], combined[0]
-        told = f"p = {p:.3g} over {num_probes} probes, target {threshold.target_fpir:g}"
-        if not within(p, threshold.target_fpir):
+        level = threshold.target_fpir if threshold.level is None else threshold.level
+        told = f"p = {p:.3g} over {num_probes} probes, target {level:.3g}"
+        if not within(p, level):
             return "unknown", f"{first.label!r} is the closest class, but not close enough: {told}"
         margin = self._state.settings.margin * threshold.value
         for second, q in zip(candidates[1:2], combined[1:2], strict=True):
             gap = second.distance - first.distance
-            if within(q, threshold.target_fpir) and within(gap, margin):
+            if within(q, level) and within(gap, margin):
                 return "ambiguous", f"{first.label!r} and {second.label!r} are both close: {told}"
         return "identified", f"{first.label!r} at a mean distance of {first.distance:.4g}: {told}"
 

@@ -241,8 +241,13 @@ class Gallery(Asking, Editing, Looking):
         groups: Sequence[str] | None = None,
         content_hashes: Sequence[str] | None = None,
         margin: float | None = None,
+        confidence: float | None = None,
     ) -> Threshold:
         """Choose which share of strangers may get a name, and on whose distances.
+
+        A stranger is a new class: promised is the rate for a random probe of a random class that is
+        not enrolled, and it takes 1 / target - 1 classes of strangers to promise it (2 / target - 1
+        where the gallery's own classes stand in for strangers).
 
         Args:
             target_fpir: The share, above 0 and below 1.
@@ -250,12 +255,16 @@ class Gallery(Asking, Editing, Looking):
                 "strangers" if some are given.
             strangers: (n, D) embeddings of things that are not enrolled, kept for as long as the
                 gallery is calibrated on them; they replace those of before.
-            groups: The class of each stranger, (n,); None takes each for a class of its own.
-            content_hashes: SHA-256 of what was embedded, (n,).
+            groups: The class of each stranger, (n,); None, or "" for one, takes each for a class of
+                its own, and the same content for the same class.
+            content_hashes: SHA-256 of what was embedded, (n,). A stranger no longer counts when its
+                class or its content is enrolled.
             margin: As in `create`; None keeps it.
+            confidence: None keeps the rate on average over draws of the strangers; otherwise the
+                probability, over the draw of independent stranger classes, that it is kept.
 
         Returns:
-            The threshold, with the trials behind it. It follows the gallery from now on.
+            The threshold, with the classes behind it. It follows the gallery from now on.
 
         Raises:
             NotCalibrated: The basis cannot carry the target; nothing was changed.
@@ -265,8 +274,14 @@ class Gallery(Asking, Editing, Looking):
             if groups is not None:  # "" is of none
                 groups = [clean_label(group) if group != "" else "" for group in groups]
             brought = strangers_of(self.access, strangers, groups, content_hashes)
-        has_strangers = brought is not None
-        asked = settings_for(self.access, target_fpir, basis, margin, has_strangers=has_strangers)
+        asked = settings_for(
+            self.access,
+            target_fpir,
+            basis,
+            margin,
+            confidence=confidence,
+            has_strangers=brought is not None,
+        )
         return calibrate(self.access, asked, brought)
 
 

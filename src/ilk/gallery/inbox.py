@@ -13,8 +13,9 @@ from typing import Any, final
 
 import numpy as np
 
+from ilk.calibration import StrangerDistances
 from ilk.closest import closest_classes
-from ilk.errors import InvalidInput
+from ilk.errors import InvalidInput, NotCalibrated
 from ilk.gallery import commands
 from ilk.gallery.access import Access
 from ilk.gallery.admission import admit, check_shape
@@ -166,14 +167,37 @@ def proposals(access: Access) -> list[Proposal]:
 def clusters(state: State, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the distances between (N, D) probes, (N, N), and the cluster of each, (N,).
 
+    Where nothing is enrolled, any distance would keep the promise to name no stranger; then the
+    threshold is that of a gallery of one class, see `_limit_of_one_class`.
+
     Raises:
         NotCalibrated: There is no threshold.
     """
+    limit = state.threshold.value if state.live.num_classes else _limit_of_one_class(state)
     wide = embeddings.astype(np.float64)
     apart = state.binding.distance.pairwise(wide, wide)
     distances = np.maximum(apart, apart.T)
     np.fill_diagonal(distances, 0.0)
-    return distances, complete_linkage(distances, state.threshold.value)
+    return distances, complete_linkage(distances, limit)
+
+
+def _limit_of_one_class(state: State) -> float:
+    """Return the threshold with each class of strangers asked about the next one alone."""
+    calibrator, wanted = state.strangers(), state.settings
+    embeddings = calibrator.embeddings[calibrator.is_kept].astype(np.float64)
+    classes, of_row = np.unique(calibrator.groups[calibrator.is_kept], return_inverse=True)
+    if len(classes) < 2:
+        raise NotCalibrated(
+            "nothing is enrolled and there are no two classes of strangers, so what is close is "
+            "not known; enroll a class, or calibrate on strangers with `ilk gallery calibrate`"
+        )
+    rows = np.argsort(of_row, kind="stable")
+    parts = np.split(rows, np.cumsum(np.bincount(of_row))[:-1])
+    closest = np.empty(len(rows))
+    for own, following in zip(parts, [*parts[1:], parts[0]], strict=True):
+        apart = state.binding.distance.pairwise(embeddings[own], embeddings[following])
+        closest[own] = apart.min(1)
+    return StrangerDistances(closest, of_row).limit(wanted.target_fpir, wanted.confidence)
 
 
 def name_unknowns(

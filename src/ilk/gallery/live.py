@@ -41,6 +41,11 @@ class Moved:
         self.put = np.zeros(0, np.int64)
         self.embeddings = np.zeros((0, embedding_size), np.float32)
 
+    @property
+    def num_rows(self) -> int:
+        """How many rows went or came."""
+        return len(self.dropped) + len(self.put)
+
     def add(self, dropped: np.ndarray, put: np.ndarray, embeddings: np.ndarray) -> None:
         """Note one more part; a row may be in several."""
         self.dropped = np.concatenate([self.dropped, dropped])

@@ -15,7 +15,7 @@ from ilk.errors import NotCalibrated, NotEnoughTrials
 from ilk.gallery.binding import Binding
 from ilk.gallery.calibrator import Calibrator
 from ilk.gallery.live import Live, Moved
-from ilk.gallery.settings import Settings
+from ilk.gallery.settings import Settings, num_first
 from ilk.gallery.strangers import Probes, probes_of
 from ilk.store import Reader, Store
 from ilk.templates import Templates
@@ -83,47 +83,28 @@ class State:
             NotCalibrated: No basis was chosen, or it cannot carry the target.
         """
         if self._threshold is None:
-            self._threshold = self.threshold_at(self.settings.target_fpir)
+            try:
+                self._threshold = self.strangers().threshold(
+                    self.settings.target_fpir,
+                    gallery_size=self.live.num_classes,
+                    fingerprint=self.binding.fingerprint,
+                    confidence=self.settings.confidence,
+                )
+            except NotEnoughTrials as error:
+                raise NotCalibrated(
+                    f"the basis {self.settings.basis!r} cannot carry the target: {error}"
+                ) from error
         return self._threshold
 
-    def threshold_at(self, target_fpir: float) -> Threshold:
-        """Return the threshold for another target.
-
-        Raises:
-            NotCalibrated: No basis was chosen, or it cannot carry the target.
-        """
-        if self.calibrator is None:
-            raise NotCalibrated(_NOT_CALIBRATED)
-        try:
-            return self.calibrator.threshold(
-                target_fpir,
-                gallery_size=self.live.num_classes,
-                fingerprint=self.binding.fingerprint,
-            )
-        except NotEnoughTrials as error:
-            raise NotCalibrated(
-                f"the basis {self.settings.basis!r} cannot carry the target: {error}"
-            ) from error
-
-    def calibration_distances(self) -> np.ndarray:
-        """Return the distances of the calibration strangers that count, ascending, (n,).
+    def strangers(self) -> Calibrator:
+        """Return the calibration strangers as the gallery is now.
 
         Raises:
             NotCalibrated: No basis was chosen.
         """
         if self.calibrator is None:
             raise NotCalibrated(_NOT_CALIBRATED)
-        return self.calibrator.sorted_closest
-
-    def calibration_probes(self) -> Probes:
-        """Return the calibration strangers; `counts` says which of them still are.
-
-        Raises:
-            NotCalibrated: No basis was chosen.
-        """
-        if self.probes is None:
-            raise NotCalibrated(_NOT_CALIBRATED)
-        return self.probes
+        return self.calibrator
 
     def save(self) -> None:
         """Write a snapshot if enough has changed. Call it while no one else can write."""
@@ -149,7 +130,7 @@ class State:
         )
         arrays = self.live.load(self._snapshot, self._expect()) if use_snapshot else {}
         moved = self.live.follow(reader)
-        self._num_unsaved = len(moved.put) + len(moved.dropped)
+        self._num_unsaved = moved.num_rows
         self.labels = {row.id: row.label for row in reader.classes()}
         self.probes = self.calibrator = None
         known = {k[len(_CALIBRATION) :]: v for k, v in arrays.items() if _CALIBRATION in k}
@@ -158,7 +139,7 @@ class State:
     def _follow(self, reader: Reader) -> None:
         classes_before, since = set(self.live.sizes), self.sequence
         moved = self.live.follow(reader)
-        self._num_unsaved += len(moved.put) + len(moved.dropped)
+        self._num_unsaved += moved.num_rows
         self._threshold = None
         if moved.settings_changed:
             settings = Settings.from_store(reader.settings())
@@ -171,7 +152,8 @@ class State:
             row = reader.get_class(class_id)
             self.labels[class_id] = row.label if row is not None else ""
         self._calibrate(reader, moved, {})
-        if moved.settings_changed or self.live.sizes.keys() != classes_before:
+        has_new_content = bool(moved.num_rows and self.probes and self.probes.content_hashes)
+        if moved.settings_changed or has_new_content or self.live.sizes.keys() != classes_before:
             self._exclude(reader)
 
     def _name(self, reader: Reader, since: int) -> None:
@@ -199,6 +181,7 @@ class State:
             return
         probes = probes_of(basis, self.binding, reader, members)
         if self.calibrator is not None and probes.is_like(self.probes):
+            self.probes = probes
             self.calibrator.follow(searcher, members, moved.dropped, moved.put, moved.embeddings)
             return
         before, came_from = self.calibrator, probes.came_from(self.probes)
@@ -209,6 +192,7 @@ class State:
             basis=basis,
             distance=self.binding.distance,
             own_class=probes.own_class if basis == "leave-one-out" else None,
+            num_first=num_first(basis),
         )
         if known and self.calibrator.adopt(known):
             self.calibrator.follow(searcher, members, moved.dropped, moved.put, moved.embeddings)

@@ -17,7 +17,7 @@ from ilk.closest import EXEMPLAR, Members
 from ilk.gallery.admission import admit
 from ilk.gallery.binding import Binding
 from ilk.gallery.settings import Basis
-from ilk.store import Reader
+from ilk.store import Reader, content_hash_of
 
 __all__ = ["Probes", "probes_of"]
 
@@ -37,15 +37,15 @@ class Probes:
     own_class: np.ndarray
     """(n,) int64: the class that each is enrolled in and not compared with, or -1."""
     names: tuple[str, ...]
-    """Of each group: what `group_name` makes of a label."""
+    """Of each group: what `group_name` makes of a label; "" of one that has none."""
     group_name: Callable[[str], str]
     content_hashes: tuple[str, ...] = ()
-    """Of each probe, if known."""
+    """Of the file that each probe comes from, "" where that is not known; () if of none it is."""
     ids: np.ndarray | None = None
     """(n,) exemplar ids, if they are the gallery's own."""
 
     def is_like(self, other: Probes | None) -> bool:
-        """Whether these are the same probes, standing for the same classes."""
+        """Whether these are the same embeddings, standing for the same classes."""
         return (
             other is not None
             and np.array_equal(self.embeddings, other.embeddings)
@@ -76,6 +76,10 @@ class Probes:
             counts[at] &= content_hash not in enrolled_content
         return counts
 
+    def num_classes(self, counts: np.ndarray) -> int:
+        """Return how many classes those probes are of that count, (n,) bool."""
+        return len(np.unique(self.groups[counts]))
+
 
 def probes_of(basis: Basis, binding: Binding, reader: Reader, members: Members) -> Probes:
     """Return the non-mated probes of a basis."""
@@ -98,22 +102,48 @@ def _of_cohort(binding: Binding) -> Probes:
 
 
 def _of_strangers(binding: Binding, reader: Reader) -> Probes:
+    """Take what was brought; where no file was named, equal embeddings are different strangers."""
     strangers = reader.strangers()
-    names = tuple(sorted(set(strangers.groups)))
+    of_row = [content_hash_of(row) for row in strangers.embeddings]
+    hashes = tuple(
+        "" if given == made else given
+        for given, made in zip(strangers.content_hashes, of_row, strict=True)
+    )
+    named = ["" if g == made else g for g, made in zip(strangers.groups, of_row, strict=True)]
+    names = sorted(set(named) - {""})
     position = {name: at for at, name in enumerate(names)}
-    groups = np.array([position[name] for name in strangers.groups], np.int64)
-    alone = np.full(len(groups), -1, np.int64)
+    num_alone = named.count("")
+    unnamed = iter(range(len(names), len(names) + num_alone))
+    groups = np.array([position[g] if g else next(unnamed) for g in named], np.int64)
     return Probes(
-        strangers.embeddings, groups, alone, names, str, content_hashes=strangers.content_hashes
+        strangers.embeddings,
+        groups,
+        np.full(len(groups), -1, np.int64),
+        (*names, *[""] * num_alone),
+        str,
+        content_hashes=hashes if any(hashes) else (),
     )
 
 
 def _of_gallery(reader: Reader, members: Members) -> Probes:
-    """Take the exemplars whose scrambled id is smallest: the sample hardly changes as rows come."""
+    """Take one exemplar of each class, then a second, and so on, as long as there is room.
+
+    Which ones goes by their scrambled ids, so that the sample hardly changes as rows come, and so
+    that of too many classes each is as likely to be taken as any other, whatever its size.
+    """
     everyone = members.all()
-    exemplars = everyone[members.role_of(everyone) == EXEMPLAR]
-    scrambled = exemplars.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    ids = np.sort(exemplars[np.argsort(scrambled, kind="stable")[:_MOST_OWN]])
+    ids = everyone[members.role_of(everyone) == EXEMPLAR]
     own = members.class_of(ids)
+    order = np.lexsort((_scrambled(ids), own))
+    ids, own = ids[order], own[order]
+    _, starts, sizes = np.unique(own, return_index=True, return_counts=True)
+    turn = np.arange(len(ids)) - np.repeat(starts, sizes)
+    chosen = np.lexsort((_scrambled(own), turn))[:_MOST_OWN]
+    ids, own = (part[chosen][np.argsort(ids[chosen])] for part in (ids, own))
     _, groups = np.unique(own, return_inverse=True)
     return Probes(reader.embeddings(ids), groups.astype(np.int64), own, (), str, ids=ids)
+
+
+def _scrambled(ids: np.ndarray) -> np.ndarray:
+    product: np.ndarray = ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return product

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ilk.calibration import limit_for_fpir, p_value
 from ilk.closest import class_distances
 from ilk.errors import NotCalibrated, NotEnoughTrials
 from ilk.gallery.state import State
@@ -25,15 +24,17 @@ def verify(
     """Answer about each of the (Q, D) admitted probes.
 
     The threshold is the class's own: chosen on the distances of the calibration strangers to this
-    class alone, so that at most a share `target_fmr` of them is accepted as it.
+    class alone, so that a random probe of a random other class is accepted as it with a chance of
+    at most `target_fmr`.
 
     Raises:
         NotCalibrated: There is no basis, or it cannot carry the target.
     """
     label = state.labels[class_id]
-    impostors = _impostors(state, class_id)
+    strangers = state.strangers()
+    impostors = strangers.impostors(_to_class(state, strangers.embeddings, class_id), class_id)
     try:
-        limit = limit_for_fpir(impostors, target_fmr)
+        limit = impostors.limit(target_fmr, state.settings.confidence)
     except NotEnoughTrials as error:
         raise NotCalibrated(f"the basis cannot carry the target: {error}") from error
     threshold = Threshold(
@@ -44,9 +45,13 @@ def verify(
         basis=f"{state.settings.basis}, compared with {label!r} alone",
         gallery_size=1,
         fingerprint=state.binding.fingerprint,
+        num_classes=impostors.num_classes,
+        measured_fpir=impostors.fpir(limit),
+        level=impostors.level(target_fmr, state.settings.confidence),
+        confidence=state.settings.confidence,
     )
     distances = _to_class(state, probes, class_id)
-    p_values = p_value(np.sort(impostors), distances)
+    p_values = impostors.p_value(distances)
     rows = tuple(state.live.members.rows_of(class_id).tolist())
     answers = []
     for i, (name, reason) in enumerate(zip(names, reasons, strict=True)):
@@ -68,13 +73,6 @@ def verify(
             )
         )
     return answers
-
-
-def _impostors(state: State, class_id: int) -> np.ndarray:
-    """Return the distances to one class of the calibration strangers that are not of it."""
-    probes = state.calibration_probes()
-    others = state.counts & (probes.own_class != class_id)
-    return _to_class(state, probes.embeddings[others], class_id)
 
 
 def _to_class(state: State, probes: np.ndarray, class_id: int) -> np.ndarray:

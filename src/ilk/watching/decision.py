@@ -86,16 +86,20 @@ def decide(
 
 
 def can_name_sets(threshold: Threshold) -> bool:
-    """Return whether combined p-values can reach the target: it takes e / target - 1 strangers.
+    """Return whether combined p-values can reach the target.
+
+    It takes e / target - 1 classes of strangers, and more where the gallery's own stand in.
 
     Example:
-        >>> facts = {"value": 0.3, "distance": {}, "basis": "", "gallery_size": 1}
-        >>> chosen_on = [Threshold(target_fpir=0.01, num_trials=n, **facts) for n in (270, 271)]
-        >>> [can_name_sets(threshold) for threshold in chosen_on]
+        >>> facts = {"value": 0.3, "distance": {}, "basis": "strangers", "gallery_size": 1}
+        >>> facts |= {"target_fpir": 0.01, "num_trials": 900}
+        >>> [can_name_sets(Threshold(num_classes=k, **facts)) for k in (270, 271)]
         [False, True]
     """
-    least = np.full(2, 1 / (threshold.num_trials + 1))
-    return bool(within(combine_p_values(least), threshold.target_fpir))
+    first = 2 if threshold.basis == "leave-one-out" else 1
+    least = np.full(2, min(1.0, first / ((threshold.num_classes or 0) + 1)))
+    level = threshold.target_fpir if threshold.level is None else threshold.level
+    return bool(within(combine_p_values(least), level))
 
 
 def _rule_for(rule: Rule, num_shots: int, threshold: Threshold) -> tuple[Rule, str]:
@@ -105,7 +109,7 @@ def _rule_for(rule: Rule, num_shots: int, threshold: Threshold) -> tuple[Rule, s
         return "best", "the track has only one frame to compare"
     if not can_name_sets(threshold):
         return "best", (
-            f"{threshold.num_trials} strangers are too few to name a set at "
+            f"{threshold.num_classes or 0} classes of strangers are too few to name a set at "
             f"{threshold.target_fpir:g}, so the best frame stands for the track"
         )
     return "set", f"p-values of the {num_shots} best frames combined"

@@ -44,7 +44,7 @@ def _facts(artifact: Artifact) -> dict[str, Any]:
     from ilk.calibration import least_rate
 
     manifest = artifact.manifest
-    num_items = len(artifact.cohort)
+    num_items, num_classes = len(artifact.cohort), artifact.cohort.num_classes
     return {
         "location": str(artifact.path),
         "encoder": dict(manifest.encoder),
@@ -57,8 +57,8 @@ def _facts(artifact: Artifact) -> dict[str, Any]:
         "num_training_classes": len(manifest.training_classes),
         "imported": manifest.config.get("imported"),
         "num_cohort_items": num_items,
-        "num_cohort_classes": len(artifact.cohort.class_hashes),
-        "least_rate": least_rate(num_items) if num_items else None,
+        "num_cohort_classes": num_classes,
+        "least_rate": least_rate(num_classes) if num_classes else None,
         "licence": manifest.weights_licence,
         "pretrained_on": manifest.pretrained_on,
         "metrics": [dict(figure) for figure in manifest.metrics],

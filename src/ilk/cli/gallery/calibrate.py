@@ -47,6 +47,12 @@ _NUM_NAMED = 20
     "threshold.",
 )
 @click.option(
+    "--confidence",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Keep the share with this probability over the draw of the strangers, such as 0.95. "
+    "Default: on average over such draws, which takes fewer classes of strangers.",
+)
+@click.option(
     "--on-unreadable",
     type=click.Choice(["skip", "stop"]),
     default="skip",
@@ -63,6 +69,7 @@ def calibrate(
     basis: Basis | None,
     strangers: str | None,
     margin: float | None,
+    confidence: float | None,
     on_unreadable: Literal["stop", "skip"],
     detector: str | None,
     num_threads: int | None,
@@ -71,9 +78,10 @@ def calibrate(
 ) -> None:
     """Choose which share of strangers may get a name.
 
-    The threshold is chosen so that a stranger like those of the basis gets a name with at most that
-    probability, and is chosen anew whenever the gallery changes. If the strangers are too few for
-    the rate, it is refused.
+    A stranger is a new class: the threshold is chosen so that a random picture of a class like
+    those of the basis gets a name with at most that probability, and is chosen anew whenever the
+    gallery changes. If the classes are too few for the rate, it is refused: 1 % takes 99 classes of
+    strangers, or 199 of the gallery's own.
     """
     from ilk.gallery import Gallery
     from ilk.recognizer import Recognizer
@@ -83,10 +91,10 @@ def calibrate(
     with Gallery.open(gallery, actor=actor) as opened:
         target = opened.settings.target_fpir if target_fpir is None else target_fpir
         if strangers is None:
-            opened.calibrate(target, basis=basis, margin=margin)
+            opened.calibrate(target, basis=basis, margin=margin, confidence=confidence)
         else:
             recognizer = Recognizer.of(opened, detector=detector, num_threads=num_threads)
-            _bring(recognizer, strangers, target, margin, on_unreadable)
+            _bring(recognizer, strangers, target, margin, confidence, on_unreadable)
         _tell(opened, as_json=as_json)
 
 
@@ -95,6 +103,7 @@ def _bring(
     source: str,
     target_fpir: float,
     margin: float | None,
+    confidence: float | None,
     on_unreadable: Literal["stop", "skip"],
 ) -> None:
     from ilk.datasets import open_source
@@ -108,6 +117,7 @@ def _bring(
             target_fpir,
             strangers=items,
             margin=margin,
+            confidence=confidence,
             on_unreadable=on_unreadable,
             cache=EmbeddingCache(),
             progress=lambda done, of: progress("Embedding", done, of),

@@ -55,17 +55,19 @@ def create(
     import` wrote, or the name of a ready one, faces; it is copied. The gallery is calibrated on the
     artifact's cohort of held-out classes, if that is large enough for the rate.
     """
-    from ilk.calibration import least_rate, trials_needed
+    from ilk.calibration import classes_needed, least_rate
     from ilk.errors import NotCalibrated
     from ilk.gallery import Gallery
+    from ilk.words import counted
 
     loaded = load_artifact(artifact)
-    num_trials = len(loaded.cohort)
-    if target_fpir is not None and num_trials < trials_needed(target_fpir):
-        carried = f" ({least_rate(num_trials):g} is the smallest it can)" if num_trials else ""
+    num_classes = loaded.cohort.num_classes
+    if target_fpir is not None and num_classes < classes_needed(target_fpir):
+        carried = f" ({least_rate(num_classes):g} is the smallest it can)" if num_classes else ""
         raise NotCalibrated(
-            f"the cohort of {artifact} has {num_trials} strangers and cannot carry a rate of "
-            f"{target_fpir:g}, which needs {trials_needed(target_fpir)}{carried}; create the "
+            f"the cohort of {artifact} has {counted(num_classes, 'class', 'classes')} of strangers "
+            f"and cannot carry a rate of {target_fpir:g}, which needs "
+            f"{classes_needed(target_fpir):,}{carried}; create the "
             "gallery without --target-fpir and calibrate it on strangers of yours"
         )
     made = Gallery.create(location, loaded, templates=templates, margin=margin, actor=actor)
@@ -76,42 +78,42 @@ def create(
 
 
 def _tell(gallery: Gallery, *, as_json: bool) -> None:
-    from ilk.calibration import least_rate, trials_needed
+    from ilk.calibration import classes_needed, least_rate
     from ilk.cli.documents import print_document
     from ilk.documents import threshold_facts
     from ilk.errors import NotCalibrated
     from ilk.shell import command_line
-    from ilk.words import counted, percent
+    from ilk.words import counted, percent, told_strangers
 
     location, cohort = gallery.access.location, gallery.binding.cohort
-    num_trials = len(cohort) if cohort is not None else 0
+    num_classes = cohort.num_classes if cohort is not None else 0
     try:
         threshold, reason = gallery.threshold, ""
     except NotCalibrated as error:
         threshold, reason = None, str(error)
     if as_json:
-        least = least_rate(num_trials) if num_trials else None
+        least = least_rate(num_classes) if num_classes else None
         facts = {"threshold": threshold_facts(threshold), "reason": reason, "least_rate": least}
         print_document("gallery.created", location=str(location), **facts)
         return
     click.echo(f"made {location}, with nothing enrolled")
     if threshold is not None:
-        who = f"{counted(threshold.num_trials, 'stranger')} of the artifact's cohort"
+        who = f"{told_strangers(threshold)}, of the artifact's cohort"
         share = percent(threshold.target_fpir)
         click.echo(
             f"calibrated on {who}: at most {share} of strangers get a name, however it grows"
         )
         return
     target = gallery.settings.target_fpir
-    has = f"has {counted(num_trials, 'stranger')}" if num_trials else "is empty"
+    has = f"has {counted(num_classes, 'class', 'classes')}" if num_classes else "is empty"
     click.echo(
         f"It is not calibrated yet: the artifact's cohort of held-out classes {has}, and "
         f"{percent(target)}, the usual share of strangers that may get a name, needs "
-        f"{trials_needed(target)}. Before the first answer choose one of:"
+        f"{classes_needed(target):,}. Before the first answer choose one of:"
     )
     calibrate = command_line("ilk gallery calibrate", location)
-    if num_trials:
-        least = least_rate(num_trials)
+    if num_classes:
+        least = least_rate(num_classes)
         click.echo(f"  {calibrate} --target-fpir {least:g}     (the smallest the cohort can carry)")
     click.echo(f"  {calibrate} --strangers SOURCE     (things that you will not enroll)")
     click.echo(f"  {calibrate} --basis leave-one-out     (later, over the gallery's own classes)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,6 @@ from ilk.cli.galleries import gallery_argument, json_option
 if TYPE_CHECKING:
     from ilk.gallery import Gallery
     from ilk.gallery.calibration_report import CalibrationReport, Rate
-    from ilk.thresholds import Threshold
 
 __all__ = ["info", "report_facts", "report_rows"]
 
@@ -107,17 +105,15 @@ def _rate_facts(rate: Rate) -> dict[str, Any]:
 
 def report_rows(report: CalibrationReport) -> list[tuple[str, str]]:
     """Return a calibration report in words, as names and values."""
-    from ilk.words import counted, percent, told_threshold
+    from ilk.words import percent, told_strangers, told_threshold
 
     if not report.threshold.gallery_size:
-        strangers = counted(report.threshold.num_trials, "stranger")
         told = f"at most {percent(report.threshold.target_fpir)} of strangers get a name"
-        basis = f"from {strangers} ({report.threshold.basis})"
+        basis = f"from {told_strangers(report.threshold)} ({report.threshold.basis})"
         return [("threshold", f"{told}; follows {basis} as soon as a class is enrolled")]
     times = f"at {report.factor:g} x the classes"
     rows = [
         ("threshold", told_threshold(report.threshold)),
-        *_newcomers(report.threshold),
         ("strangers named (FPIR)", _told(report.fpir)),
         (f"  {times}", f"{_told(report.fpir_held)}, if the threshold were held"),
         ("probes missed (FNIR)", _told(report.fnir)),
@@ -126,23 +122,6 @@ def report_rows(report: CalibrationReport) -> list[tuple[str, str]]:
         return [*rows, (f"  {times}", report.fpir_following.note)]
     value = f"{_told(report.fnir_following)}, with threshold {report.limit_following:.4g}"
     return [*rows, (f"  {times}", f"{value}, which would keep the promise")]
-
-
-def _newcomers(threshold: Threshold) -> list[tuple[str, str]]:
-    """Tell what one's own classes, each asked about the others, leave open about strangers."""
-    from ilk.words import percent
-
-    num_classes = threshold.gallery_size
-    if threshold.basis != "leave-one-out" or num_classes < 2:
-        return []
-    # leaving one class out at random loses at most one in num_classes of the hits
-    most = min(
-        1.0, math.ceil(1000 * threshold.target_fpir * num_classes / (num_classes - 1)) / 1000
-    )
-    told = (
-        f"meet all {num_classes:,} classes, not {num_classes - 1:,}: count on up to {percent(most)}"
-    )
-    return [("  real strangers", f"{told}, if your own resemble them")]
 
 
 def _told(rate: Rate) -> str:
