@@ -27,7 +27,7 @@ def source(tmp_path: Path) -> Path:
     (tmp_path / "right/copy.png").write_bytes((tmp_path / "上/1.png").read_bytes())
     (tmp_path / "right/half.png").write_bytes((tmp_path / "上/1.png").read_bytes()[:300])
     (tmp_path / "once").mkdir()
-    Image.new("L", (3, 3)).save(tmp_path / "once/1.png")
+    Image.linear_gradient("L").save(tmp_path / "once/1.png")
     return tmp_path
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ilk.errors import UnreadableItem
 from ilk.images import read_image
 
 RNG = np.random.default_rng(5)
@@ -184,8 +185,24 @@ def test_integers_and_floats_without_a_white_of_their_own() -> None:
     assert shown([-1, 0, 1], np.float32, 32, 3) == [0, 128, 255]
     assert shown([0, 25700, 65535], np.int32, 32, 2) == [0, 100, 255]
     assert shown([0, 1_000_000, 2_000_000], np.int32, 32, 2) == [0, 128, 255]
-    assert shown([np.nan, 1.0, np.inf], np.float32, 32, 3) == [0, 255, 255]
     assert shown([3e38, -3e38], np.float32, 32, 3) == [255, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_pixels_that_are_no_numbers_are_refused_and_counted(dtype: type) -> None:
+    values: np.ndarray = np.zeros((3, 4), dtype)
+    values[1, 1:3] = np.nan, -np.inf
+    with pytest.raises(UnreadableItem, match=r"^depth: 2 of its 12 values are NaN or infinite$"):
+        read_image(values, name="depth")
+    data = tiff(np.array([[np.nan, 1.0]], np.float32), 32, 3)
+    with pytest.raises(UnreadableItem, match="1 of its 2 values is NaN or infinite"):
+        read_image(data)
+
+
+def test_large_pictures_are_scaled_as_small_ones_are() -> None:
+    values = np.arange(1500 * 1500, dtype=np.float64).reshape(1500, 1500)
+    expected = np.floor(values / values.max() * 255 + 0.5)
+    np.testing.assert_array_equal(read_image(values)[..., 0], expected)
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "TIFF"])

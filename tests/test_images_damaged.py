@@ -80,9 +80,10 @@ def test_the_limit_of_the_process_does_not_take_the_place_of_ours(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [(b"", "the file is empty"), (b"<html>", "not a JPEG"), (b"RIFF0000WAVEfmt ", "not a JPEG"),
-     (b"%!PS-Adobe-3.0 EPSF", "not a JPEG"), (b"\xff\xd8\xff", "damaged JPEG"),
+     (b"%!PS-Adobe-3.0 EPSF", "not a JPEG"), (b"P5 is a marker", "not a JPEG"),
+     (b"\xff\xd8\xff", "damaged JPEG"),
      (b"GIF89a", "damaged GIF"),
-     (b"\0\0\0\x18ftypheic\0\0\0\0", "not a JPEG.* convert it")],
+     (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "not a JPEG.* convert it")],
 )  # fmt: skip
 def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "猫 1.jpg"

@@ -145,7 +145,7 @@ class Corners:
 
 def test_a_detector_stands_before_the_cohort_and_in_the_manifest(tmp_path: Path) -> None:
     small, one, two = (np.full(shape, 9, np.uint8) for shape in ((2, 8, 3), (9, 9, 3), (8, 16, 3)))
-    two[:, :8] = 200
+    one[2:5], two[3:5, :8], two[:4, 8:] = 90, 200, 30
     items = Items.from_arrays([small, one, two, one + 1], ["a", "a", "b", "b"])
     told: list[str] = []
     artifact = imported(tmp_path, cohort=items, detector=Corners(), tell=told.append)
@@ -325,7 +325,9 @@ def test_channels_may_be_wanted_blue_first(tmp_path: Path) -> None:
         [info("x", [1, 3, SIZE, SIZE])],
         [info("y", [1, 3])],
     )
-    red = Items.from_arrays([np.full((9, 9, 3), (255, 51, 0), np.uint8)], ["red"])
+    colour = np.full((8, 8, 3), (255, 51, 0), np.uint8)
+    colour[0, 0], colour[0, 1] = (255, 50, 0), (255, 52, 0)
+    red = Items.from_arrays([colour], ["red"])
     plain = Preprocess(size_pixels=SIZE, mean=(0.0,), std=(1.0,))
     for order, expected in (("rgb", [1, 0.2, 0]), ("bgr", [0, 0.2, 1])):
         way = replace(plain, channel_order=order)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ def some(tmp_path: Path) -> Items:
         if i % 4 == 3:
             path.write_bytes(b"\x89PNG\r\n\x1a\n rubbish")
         elif i != 8:
-            Image.new("RGB", (5, 5)).save(path)
+            Image.linear_gradient("L").save(path)
         items.append(Item(path, "猫", f"猫/{i}.png"))
     return Items(tuple(items), (Problem("earlier", "was known"),), origin="cats")
 

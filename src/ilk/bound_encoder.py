@@ -19,7 +19,7 @@ from ilk.encoders.onnx import open_encoder
 from ilk.errors import UnreadableItem, WrongEncoder
 from ilk.gallery import Gallery
 from ilk.images import Box, read_image
-from ilk.items import Item, Items
+from ilk.items import Item, Items, Problem
 from ilk.unreadable import OnUnreadable
 
 __all__ = ["BoundEncoder", "Progress", "Source", "as_item", "embed_contents"]
@@ -57,7 +57,7 @@ class BoundEncoder:
         self,
         items: Sequence[Item],
         work: Callable[[Embedded], Iterable[_Answer]],
-        refuse: Callable[[Item, str], _Answer],
+        refuse: Callable[[Item, Problem], _Answer],
         *,
         cache: EmbeddingCache | None = None,
         progress: Progress | None = None,
@@ -73,7 +73,7 @@ class BoundEncoder:
                     kept.popleft()
                     result.append(next(answers))
                 else:
-                    result.append(refuse(item, next(problems).reason))
+                    result.append(refuse(item, next(problems)))
             return result
 
         return self.embed(Items(tuple(items)), ask, cache, progress)

@@ -88,7 +88,10 @@ class DataError(IlkError):
 
 
 class UnreadableItem(DataError):
-    """One item cannot be decoded; the message gives its name and the reason."""
+    """One item cannot be decoded, or shows nothing; the message gives its name and the reason."""
+
+    code = "unreadable"
+    """The same for machines: "unreadable" or "blank"."""
 
 
 class ClassOverlap(IlkError):

@@ -1,14 +1,16 @@
 """Bytes to pixels, as a person sees them: turned, on white, at eight bits.
 
-Six formats are read: JPEG, PNG, WebP, GIF (first frame), BMP and TIFF (first page). They are told
-apart by their first bytes, never by the file's name. What a person sees, here:
+Nine formats are read: JPEG, PNG, WebP, GIF, AVIF (of each the first frame), BMP, TIFF (first page),
+PNM (pbm, pgm, ppm) and, by the extra `heif`, HEIC. They are told apart by their first bytes, never
+by the file's name. Where texts, profiles or previews in a file are damaged or too large, it is read
+without them. What a person sees, here:
 
 - an EXIF orientation is applied, all eight of them;
 - transparency lies on white, whether it is an alpha channel, a palette entry or a colour;
 - sixteen bits become eight by scaling (65,535 is white), twelve by theirs (4,095 is white);
 - 32-bit integers and floats have no white of their own. White is the smallest of 1 (floats
   only), 255 and 65,535 that no value exceeds; where a value is negative or larger than that, the
-  smallest value is black and the largest is white. NaN is black;
+  smallest value is black and the largest is white. NaN and infinity are refused;
 - CMYK becomes RGB, inverted in JPEG as Adobe stores it. Colour profiles are not applied.
 
 Shapes: H height, W width in pixels, after orientation.
@@ -16,12 +18,12 @@ Shapes: H height, W width in pixels, after orientation.
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import import_module
+from contextlib import contextmanager, nullcontext, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -30,26 +32,28 @@ import numpy as np
 from PIL import Image
 
 from ilk.errors import UnreadableItem
+from ilk.picture_formats import (
+    NAMES,
+    NUM_START_BYTES,
+    PictureFormat,
+    claimed_size,
+    picture_format,
+)
+from ilk.pixel_data import pixel_data
 
-__all__ = ["MAX_PIXELS", "Box", "decode", "looks_like_picture", "read_image"]
+__all__ = ["MAX_PIXELS", "Box", "decode", "read_image", "refuse_blank"]
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels of the picture as it is seen, that is after orientation."""
 
 MAX_PIXELS = 64_000_000
-"""The largest picture that is decoded unless told otherwise, 8,000 x 8,000."""
+"""The largest picture that is decoded unless told otherwise, 8,000 x 8,000: about 1 GB."""
 
-_FORMATS: tuple[tuple[bytes, str, str], ...] = (
-    (b"\xff\xd8\xff", "Jpeg", "JpegImageFile"),
-    (b"\x89PNG\r\n\x1a\n", "Png", "PngImageFile"),
-    (b"RIFF", "WebP", "WebPImageFile"),
-    (b"GIF8", "Gif", "GifImageFile"),
-    (b"BM", "Bmp", "BmpImageFile"),
-    (b"II*\0", "Tiff", "TiffImageFile"),
-    (b"MM\0*", "Tiff", "TiffImageFile"),
-    (b"II+\0", "Tiff", "TiffImageFile"),
-)
-"""First bytes, Pillow's plugin and class; every other decoder stays out of reach."""
+_MOST_FILE_BYTES_PER_PIXEL = 16
+"""Larger files than this times the limit on pixels are not opened: some formats are read whole."""
+
+_LARGE_PIXELS = 8_000_000
+"""Larger pictures are decoded one after the other, whatever the number of threads."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -64,7 +68,9 @@ _TURNS = {
 
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258
+_PART_VALUES = 1 << 20
 _quiet_lock = threading.RLock()
+_large = threading.RLock()
 
 
 def read_image(
@@ -82,7 +88,8 @@ def read_image(
             brought to eight bits as the module says.
         name: What an error calls it; the path if there is none.
         box: The region to keep, rounded outwards to whole pixels and cut to the picture.
-        max_pixels: Larger pictures are refused before any pixel is decoded.
+        max_pixels: Larger pictures are refused before any pixel is decoded. Decoding takes at most
+            18 bytes of memory for each pixel, whatever the format, bit depth and channels.
 
     Raises:
         UnreadableItem: It cannot be opened, decoded or cropped. The message is "NAME: reason".
@@ -93,7 +100,8 @@ def read_image(
         >>> read_image(b"<svg/>", name="logo.svg")
         Traceback (most recent call last):
         ...
-        ilk.errors.UnreadableItem: logo.svg: not a JPEG, PNG, WebP, GIF, BMP or TIFF: convert it
+        ilk.errors.UnreadableItem: logo.svg: not a JPEG, PNG, WebP, GIF, BMP, TIFF, PNM, AVIF or
+        HEIC: convert it
     """
     return np.array(decode(source, name=name, box=box, max_pixels=max_pixels).convert("RGB"))
 
@@ -124,13 +132,48 @@ def decode(
         return image if box is None else _cropped(image, box)
     except (_Refused, Image.DecompressionBombError) as error:
         raise UnreadableItem(f"{name}: {error}") from None
+    except MemoryError:
+        reason = "decoding it takes more memory than there is"
+        raise UnreadableItem(f"{name}: {reason}") from None
     except OSError as error:
         raise UnreadableItem(f"{name}: {error.strerror or error}") from None
 
 
-def looks_like_picture(start: bytes) -> bool:
-    """Return whether a file that begins with these 16 bytes is of a format that is read."""
-    return _format(start) is not None
+def refuse_blank(image: Image.Image, name: str) -> None:
+    """Refuse a picture of which every pixel is the same, for there is nothing to compare.
+
+    Faint is not blank: one pixel that differs by 1 of 255 is enough.
+
+    Args:
+        image: Of mode L or RGB, as `decode` gives it.
+        name: What the error calls it.
+
+    Raises:
+        UnreadableItem: It is blank, as is a picture of one pixel or a fully transparent one.
+
+    Example:
+        >>> faint = np.full((40, 30), 200, np.uint8)
+        >>> faint[20, 10] += 1
+        >>> refuse_blank(Image.fromarray(faint), "faint.png")
+    """
+    if not (_is_even(image.resize((8, 8), Image.Resampling.NEAREST)) and _is_even(image)):
+        return
+    width, height = image.size
+    pixel = image.convert("RGB").getpixel((0, 0))
+    if width * height == 1:
+        reason = "it is a single pixel"
+    elif pixel == (255, 255, 255):
+        reason = f"all {width} x {height} pixels are white or transparent"
+    else:
+        reason = f"all {width} x {height} pixels have the colour {pixel}"
+    error = UnreadableItem(f"{name}: {reason}: there is nothing to compare")
+    error.code = "blank"
+    raise error
+
+
+def _is_even(image: Image.Image) -> bool:
+    extremes: Any = image.getextrema()
+    return all(low == high for low, high in (extremes if image.mode != "L" else [extremes]))
 
 
 class _Refused(Exception):
@@ -146,43 +189,56 @@ def _open_regular(path: Path) -> IO[bytes]:
 
 
 def _from_file(file: IO[bytes], max_pixels: int) -> Image.Image:
-    start = file.read(16)
+    start = file.read(NUM_START_BYTES)
     if not start:
         raise _Refused("the file is empty")
-    if (found := _format(start)) is None:
-        raise _Refused("not a JPEG, PNG, WebP, GIF, BMP or TIFF: convert it")
-    plugin, kind = found
+    if (found := picture_format(start)) is None:
+        raise _Refused(f"not a {NAMES}: convert it")
+    if found.missing:
+        raise _Refused(found.missing)
+    most = max(max_pixels, _LARGE_PIXELS) * _MOST_FILE_BYTES_PER_PIXEL
+    if (size := file.seek(0, os.SEEK_END)) > most:
+        raise _Refused(f"the file has {size:,} bytes, more than the limit of {most:,}")
     try:
-        return _decoded(file, plugin, kind, max_pixels)
-    except (_Refused, Image.DecompressionBombError):
+        return _decoded(file, found, max_pixels)
+    except (_Refused, MemoryError):
         raise
-    except MemoryError:
-        raise _Refused("decoding it takes more memory than there is") from None
     # a damaged file makes Pillow raise anything from SyntaxError to struct.error
     except Exception as error:
-        raise _Refused(f"damaged {plugin.upper()} file: {error or type(error).__name__}") from None
+        return _decoded_bare(file, found, max_pixels, error)
 
 
-def _format(start: bytes) -> tuple[str, str] | None:
-    """Return Pillow's plugin and class for a file that starts so."""
-    for magic, plugin, kind in _FORMATS:
-        if start.startswith(magic) and (magic != b"RIFF" or start[8:12] == b"WEBP"):
-            return plugin, kind
-    return None
-
-
-def _decoded(file: IO[bytes], plugin: str, kind: str, max_pixels: int) -> Image.Image:
+def _decoded_bare(
+    file: IO[bytes], found: PictureFormat, max_pixels: int, error: Exception
+) -> Image.Image:
+    """Decode what was refused for `error` without all that its pixels do not need."""
     file.seek(0)
+    forms = pixel_data(file.read(), found.name)
+    with suppress(Exception):
+        first, *others = (_decoded(BytesIO(form), found, max_pixels) for form in forms)
+        if all(first.tobytes() == other.tobytes() for other in others):
+            return first
+    if isinstance(error, Image.DecompressionBombError):
+        raise error
+    raise _Refused(f"damaged {found.name} file: {error or type(error).__name__}") from None
+
+
+def _decoded(file: IO[bytes], found: PictureFormat, max_pixels: int) -> Image.Image:
+    file.seek(0)
+    if found.name == "WEBP":  # which makes room for its pixels when it is opened
+        _refuse_too_large(*claimed_size(file.read(NUM_START_BYTES)), max_pixels)
+        file.seek(0)
     with _quiet():
-        image: Image.Image = getattr(import_module(f"PIL.{plugin}ImagePlugin"), kind)(file)
+        image = found.opened(file)
         _refuse_too_large(image.width, image.height, max_pixels)
-        if plugin == "Tiff":  # complains while it loads, and turns itself, tag and all
+        if found.name == "TIFF":  # complains while it loads, and turns itself, tag and all
             image.load()
-    image.load()
-    with _quiet():
-        turn = _TURNS.get(_orientation(image))
-    visible = _visible(image)
-    return visible if turn is None else visible.transpose(turn)
+    with _large if image.width * image.height > _LARGE_PIXELS else nullcontext():
+        image.load()
+        with _quiet():
+            turn = _TURNS.get(_orientation(image))
+        visible = _visible(image)
+        return visible if turn is None else visible.transpose(turn)
 
 
 @contextmanager
@@ -223,7 +279,7 @@ def _visible(image: Image.Image) -> Image.Image:
     if image.mode[0] in "IF":
         return _wide_grey(image)
     if image.has_transparency_data:
-        seen = image.convert("RGBA")
+        seen = image if image.mode == "RGBA" else image.convert("RGBA")
         white = Image.new("RGB", seen.size, (255, 255, 255))
         white.paste(seen, mask=seen.getchannel("A"))
         return white
@@ -273,18 +329,36 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
         return values.astype(np.uint8) * np.uint8(255)
     if values.dtype == np.uint16:
         return _scaled(values, 0.0, 65535.0)
-    finite: Any = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    low, high = _extremes(values)
     whites = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
     white = next((white for white in whites if low >= 0 and high <= white), None)
     return _scaled(values, low, high) if white is None else _scaled(values, 0.0, white)
 
 
+def _extremes(values: np.ndarray) -> tuple[float, float]:
+    """Return the smallest and the largest value, all of them being finite."""
+    low, high = float(values.min()), float(values.max())  # NaN, if any is
+    if not (np.isfinite(low) and np.isfinite(high)):
+        num = sum(int((~np.isfinite(part)).sum()) for part in _parts(values))
+        are = "is" if num == 1 else "are"
+        raise _Refused(f"{num:,} of its {values.size:,} values {are} NaN or infinite")
+    return low, high
+
+
+def _parts(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield views of some rows at a time, so that what is computed of them stays small."""
+    step = max(1, _PART_VALUES // max(1, values[:1].size))
+    return (values[start : start + step] for start in range(0, len(values), step))
+
+
 def _scaled(values: np.ndarray, black: float, white: float) -> np.ndarray:
     """Map black to 0 and white to 255, rounding to the nearest."""
     width = max(white - black, np.finfo(np.float64).tiny)
-    shares = (np.nan_to_num(values.astype(np.float64), nan=black) - black) / width
-    return (shares.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    scaled = np.empty(values.shape, np.uint8)
+    for part, into in zip(_parts(values), _parts(scaled), strict=True):
+        shares = (part.astype(np.float64) - black) / width
+        into[...] = (shares.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    return scaled
 
 
 def _cropped(image: Image.Image, box: Box) -> Image.Image:

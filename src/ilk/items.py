@@ -84,6 +84,8 @@ class Problem:
 
     name: str
     reason: str
+    code: str = "unreadable"
+    """The same for machines: "unreadable" or "blank"."""
 
 
 @final

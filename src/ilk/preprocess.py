@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ilk.errors import InvalidInput, UnreadableItem
-from ilk.images import decode, read_image
+from ilk.images import decode, read_image, refuse_blank
 from ilk.items import Item
 
 __all__ = ["Preprocess", "read_image"]
@@ -179,10 +179,13 @@ class Preprocess:
         The same as `frame(read_image(...))`, without its detour through RGB for grey.
 
         Raises:
-            UnreadableItem: It cannot be read, or is a file where an array is expected.
+            UnreadableItem: It cannot be read, is blank (`refuse_blank`), or is a file where an
+                array is expected.
         """
         if self.modality == "image":
-            return self._framed(decode(item.source, name=item.name, box=item.box))
+            image = decode(item.source, name=item.name, box=item.box)
+            refuse_blank(image, item.name)
+            return self._framed(image)
         if not isinstance(item.source, np.ndarray):
             raise UnreadableItem(f"{item.name}: expected an array in memory, got a file")
         if self.shape is not None and item.source.shape != self.shape:

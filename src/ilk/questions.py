@@ -190,7 +190,7 @@ class Questions:
                 crops=[crop_of(item) for item in kept],
             )
 
-        return self._desk.bound.ask(items, keep, lambda item, reason: None)
+        return self._desk.bound.ask(items, keep, lambda item, problem: None)
 
     def verify(
         self,

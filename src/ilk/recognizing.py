@@ -19,7 +19,7 @@ from ilk.detector import Detector
 from ilk.embedding import Embedded, EmbeddingCache
 from ilk.gallery import Gallery
 from ilk.gallery.deciding import not_assessable
-from ilk.items import Item
+from ilk.items import Item, Problem
 from ilk.results import Enrollment, Identification, PictureAnswer, Verification
 
 __all__ = [
@@ -109,8 +109,8 @@ def identify_items(
         )
         return zip(answers, kept, strict=True)
 
-    def refuse(item: Item, reason: str) -> tuple[Identification, int | None]:
-        return replace(not_assessable(reason, item.name), code="unreadable"), None
+    def refuse(item: Item, problem: Problem) -> tuple[Identification, int | None]:
+        return replace(not_assessable(problem.reason, item.name), code=problem.code), None
 
     return desk.bound.ask(items, ask, refuse, progress=progress)
 
@@ -126,8 +126,12 @@ def verify_items(
             lambda embedded: desk.gallery.verify(
                 label, embedded.embeddings, target_fmr=target_fmr, names=_names_of(embedded)
             ),
-            lambda item, reason: Verification(
-                label=label, is_accepted=False, reason=reason, name=item.name, code="unreadable"
+            lambda item, problem: Verification(
+                label=label,
+                is_accepted=False,
+                reason=problem.reason,
+                name=item.name,
+                code=problem.code,
             ),
         )
 
@@ -213,7 +217,10 @@ def _enroll_crops(
             **options,
         )
 
-    return desk.bound.ask(items, enroll, lambda i, why: refused(i.name, i.label, why), cache=cache)
+    def refuse(item: Item, problem: Problem) -> Enrollment:
+        return refused(item.name, item.label, problem.reason, problem.code)
+
+    return desk.bound.ask(items, enroll, refuse, cache=cache)
 
 
 def _over_sightings(

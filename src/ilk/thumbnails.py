@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from ilk.errors import UnreadableItem
-from ilk.images import decode
+from ilk.images import decode, refuse_blank
 from ilk.items import Item, Items, Problem
 from ilk.unreadable import as_problem
 
@@ -105,6 +105,7 @@ def _thumbnail(item: Item) -> _Thumbnail:
         luminance = np.zeros((LUMINANCE_PIXELS, LUMINANCE_PIXELS), np.uint8)
         return _Thumbnail(content, content, luminance, _colourless(), float("nan"))
     image = decode(item.source, name=item.name, box=item.box)
+    refuse_blank(image, item.name)
     pixels = hashlib.sha256(f"{image.size}".encode())
     pixels.update(image.convert("RGB").tobytes())
     grey, chroma = image, _colourless()

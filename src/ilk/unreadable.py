@@ -100,7 +100,7 @@ def as_problem(item: Item, error: UnreadableItem | OSError) -> Problem:
     """Return what `Items.problems` keeps of an error about one item."""
     if isinstance(error, OSError):
         return Problem(item.name, error.strerror or str(error))
-    return Problem(item.name, str(error).removeprefix(f"{item.name}: "))
+    return Problem(item.name, str(error).removeprefix(f"{item.name}: "), error.code)
 
 
 def _try(read: Callable[[Item], object], item: Item) -> tuple[Item, Problem | None]:

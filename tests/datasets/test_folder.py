@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from ilk.datasets import open_source
+from ilk.datasets.files import open_files
 from ilk.datasets.folder import read_folder
 from ilk.errors import DataError, InvalidInput, PluginError
 from ilk.items import Items, Problem
@@ -83,10 +85,41 @@ def test_a_picture_without_a_suffix_is_known_by_its_first_bytes(tmp_path: Path) 
     assert [item.name for item in open_source(root).items] == ["a/n02_1"]
 
 
+def test_a_folder_without_a_picture_tells_what_it_holds(tmp_path: Path) -> None:
+    for name in ("a/1.npy", "a/2.NPY", "b/1.npy", "b/notes.txt", "b/README", "b/.hidden.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("1")
+    told = (
+        "found no picture, but 3 files of .npy, 1 of .txt and 1 without an ending; a picture is a"
+    )
+    with pytest.raises(DataError, match=re.escape(told)):
+        open_source(tmp_path)
+    (problem,) = open_files([tmp_path / "a"]).problems
+    assert problem.reason == "there is no picture here, but 2 files of .npy"
+    for i in range(6):
+        (tmp_path / f"a/{i}.x{i}").touch()
+    with pytest.raises(DataError, match=r"3 files of \.npy, .* and 4 of other endings; a picture"):
+        open_source(tmp_path)
+
+
+def test_heic_is_taken_where_its_extra_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make(tmp_path, "a/1.png", "a/2.pnm", "a/3.pgm")
+    (root / "a/phone.HEIC").write_bytes(b"heic")
+    monkeypatch.setattr("ilk.datasets.folder.is_heic_read", lambda: True)
+    assert [i.name for i in open_source(root).items] == [
+        "a/1.png", "a/2.pnm", "a/3.pgm", "a/phone.HEIC"
+    ]  # fmt: skip
+    monkeypatch.setattr("ilk.datasets.folder.is_heic_read", lambda: False)
+    with pytest.raises(DataError, match=r'phone.HEIC \(HEIC is .* pip install "ilk\[heif\]"'):
+        open_source(root)
+
+
 def test_everything_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     root = make(tmp_path, "a/1.png", "lost.png")
     (root / "a/empty.jpg").touch()
-    (root / "a/phone.HEIC").write_bytes(b"heic")
+    (root / "a/drawing.SVG").write_bytes(b"<svg/>")
     (root / "a/folder.jpg").mkdir()
     (root / "a/gone.png").symlink_to(root / "nowhere.png")
     (root / "a/gone").symlink_to(root / "nowhere")
@@ -97,7 +130,7 @@ def test_everything_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert [item.name for item in items.items] == ["a/1.png"]
     assert reasons(items) == {
         "a/empty.jpg": "the file is empty",
-        "a/phone.HEIC": ".heic files are not read, convert it to JPEG or PNG",
+        "a/drawing.SVG": ".svg files are not read, convert it to JPEG or PNG",
         "a/folder.jpg": "is a folder",
         "a/gone.png": f"a link that leads nowhere, to {root}/nowhere.png",
         "a/gone": f"a link that leads nowhere, to {root}/nowhere",

@@ -180,7 +180,7 @@ def hostile_files(folder: Path) -> dict[str, str]:
     return {
         "200-megapixels.png": "200,000,000 pixels",
         "bomb.png": "10,000,000,000 pixels",
-        "text-bomb.png": "damaged",
+        "text-bomb.png": "nothing to compare",
         "bomb.gif": "81,000,000 pixels",
         "bomb.tiff": "144,000,000 pixels",
         "empty.jpg": "empty",

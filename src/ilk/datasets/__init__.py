@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ilk.errors import DataError, PluginError
 from ilk.items import Items
+from ilk.picture_formats import NAMES
 from ilk.unreadable import OnUnreadable, stop_or_skip
 
 __all__ = ["open_source"]
@@ -42,7 +43,7 @@ def open_source(source: str | Path | Items, *, on_unreadable: OnUnreadable = "st
         return stop_or_skip(source.with_clean_labels(), on_unreadable)
     items = _listed(source).with_clean_labels()
     if not items.items and not items.problems:
-        raise DataError(f"{source}: expected labelled items, found none")
+        raise DataError(f"{source}: expected labelled items, {_what_is_there(source)}")
     items = stop_or_skip(items, on_unreadable)
     if not items.items:
         first = items.problems[0]
@@ -51,6 +52,13 @@ def open_source(source: str | Path | Items, *, on_unreadable: OnUnreadable = "st
             f"{source}: none of its {count} items can be used; {first.name}: {first.reason}"
         )
     return items
+
+
+def _what_is_there(source: str | Path) -> str:
+    from ilk.datasets.folder import endings_in
+
+    endings = endings_in(Path(source))
+    return f"found no picture, but {endings}; a picture is a {NAMES}" if endings else "found none"
 
 
 def _listed(source: str | Path) -> Items:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from glob import glob, has_magic
 from pathlib import Path
 
-from ilk.datasets.folder import list_pictures
+from ilk.datasets.folder import endings_in, list_pictures
 from ilk.items import Item, Items, Problem
 
 __all__ = ["open_files"]
@@ -35,7 +35,9 @@ def open_files(names: Iterable[str | Path], label: str = "") -> Items:
     for name in names:
         found = list(_found(Path(name)))
         if not found:
-            problems.append(Problem(str(name), "there is no picture here"))
+            there = endings_in(Path(name))
+            told = f"there is no picture here{f', but {there}' if there else ''}"
+            problems.append(Problem(str(name), told))
         for path, reason in found:
             if reason is None:
                 items.setdefault(path, Item(path, label, str(path)))

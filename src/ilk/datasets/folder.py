@@ -12,29 +12,36 @@ What counts as a picture: a file with the suffix of a format that is read, or on
 suffix that begins like a picture. Hidden files and folders (a leading dot), `__MACOSX` and files of
 other kinds are passed over silently. Reported as problems: empty files, files and folders without
 permission, links that lead nowhere or in circles, a folder with a picture's suffix, formats that
-are not read (HEIC, AVIF, SVG, ...), names that are not UTF-8, and pictures that lie in the root,
-where no folder names their class. Links to folders are followed.
+are not read (SVG, PSD, raw files; HEIC where its extra is missing), names that are not UTF-8, and
+pictures that lie in the root, where no folder names their class. Where no picture is found at all,
+the endings of the other files are told. Links to folders are followed.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from ilk.images import looks_like_picture
 from ilk.items import Item, Items, Problem
 from ilk.labels import split_name
+from ilk.picture_formats import HEIC_MISSING, NUM_START_BYTES, is_heic_read, picture_format
 
-__all__ = ["file_problem", "list_pictures", "read_folder"]
+__all__ = ["endings_in", "file_problem", "list_pictures", "read_folder"]
 
-_READ = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+_HEIC = {".heic", ".heif", ".hif"}
+_READ = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"),
+    *(".pbm", ".pgm", ".ppm", ".pnm"),
+}
 _NOT_READ = {
-    *(".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".psd", ".eps", ".ico", ".tga"),
+    *(".jp2", ".j2k", ".jxl", ".svg", ".psd", ".eps", ".ico", ".tga"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".exr", ".hdr", ".dcm"),
 }
+_NUM_ENDINGS, _MOST_COUNTED = 5, 100_000
 _SPLITS = {"train", "val", "test"}
 _Found = tuple[PurePosixPath, str | None]
 """A path relative to the root, and why it cannot be used if it cannot."""
@@ -84,6 +91,42 @@ def list_pictures(root: Path) -> Iterator[tuple[Path, str | None]]:
         yield root / path, reason
 
 
+def endings_in(root: Path) -> str:
+    """Return how many files of which endings lie below `root`, in words; "" if there are none.
+
+    Example:
+        >>> for name in ("a.npy", "b.npy", "README"):
+        ...     _ = (tmp_path / name).write_text("1")
+        >>> endings_in(tmp_path)
+        '2 files of .npy and 1 without an ending'
+        >>> endings_in(tmp_path / "nothing here")
+        ''
+    """
+    found: Counter[str] = Counter()
+    for _, folders, names in os.walk(root, followlinks=False):
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        found.update(Path(name).suffix.lower() for name in names if not _is_hidden(name))
+        if found.total() > _MOST_COUNTED:
+            break
+    ranked = sorted(found.items(), key=lambda entry: (-entry[1], not entry[0], entry[0]))
+    told = [
+        f"{num:,} {f'of {ending}' if ending else 'without an ending'}"
+        for ending, num in ranked[:_NUM_ENDINGS]
+    ]
+    if not told:
+        return ""
+    more = sum(num for _, num in ranked[_NUM_ENDINGS:])
+    told += [f"{more:,} of other endings"] if more else []
+    first, *others = told
+    noun = "file" if first.startswith("1 ") else "files"
+    first = first.replace(" ", f" {noun} ", 1)
+    return first if not others else f"{', '.join([first, *others[:-1]])} and {others[-1]}"
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
 def file_problem(path: Path) -> str | None:
     """Return why a file cannot be read, as far as can be told without opening it."""
     try:
@@ -120,9 +163,9 @@ def _walk(
         return
     for entry in entries:
         path = folder / entry.name
-        if entry.name.startswith(".") or entry.name == "__MACOSX":
+        if _is_hidden(entry.name):
             continue
-        if _is_folder(entry) and path.suffix.lower() not in _READ:
+        if _is_folder(entry) and path.suffix.lower() not in _READ | _HEIC:
             yield from _walk(root, path, (*above, here))
         elif (reason := _not_a_picture(root / path)) != "":
             yield path, reason
@@ -138,15 +181,17 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _not_a_picture(path: Path) -> str | None:
     """Return None for a picture, "" for a file of another kind, else what is wrong with it."""
     suffix = path.suffix.lower()
+    if suffix in _HEIC and not is_heic_read():
+        return HEIC_MISSING
     if suffix in _NOT_READ:
         return f"{suffix} files are not read, convert it to JPEG or PNG"
     problem = file_problem(path)
-    if suffix in _READ:
+    if suffix in _READ | _HEIC:
         return problem
     if problem is not None:
         return problem if os.path.islink(path) else ""
     with path.open("rb") as file:
-        return None if looks_like_picture(file.read(16)) else ""
+        return None if picture_format(file.read(NUM_START_BYTES)) is not None else ""
 
 
 def _split_level(parents: list[PurePosixPath]) -> int | None:

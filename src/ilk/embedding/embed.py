@@ -20,7 +20,7 @@ import numpy as np
 from ilk.embedding.cache import EmbeddingCache
 from ilk.encoder import Encoder
 from ilk.errors import InvalidInput, UnreadableItem
-from ilk.items import Item, Items, Problem
+from ilk.items import Item, Items
 from ilk.preprocess import Preprocess
 from ilk.unreadable import OnUnreadable, as_problem
 
@@ -207,7 +207,7 @@ def _assemble(
         result = results[key] if isinstance(key, str) else key
         if isinstance(result, UnreadableItem):
             read = pending[key] if isinstance(key, str) else item
-            problems.append(Problem(item.name, as_problem(read, result).reason))
+            problems.append(replace(as_problem(read, result), name=item.name))
         else:
             embeddings[len(rows)] = result
             rows.append(i)

@@ -37,7 +37,7 @@ class Failure:
 
     picture: Item
     code: str
-    """Why, for machines: "no_face", "several_faces", "too_small", "unreadable"."""
+    """Why, for machines: "no_face", "several_faces", "too_small", "unreadable", "blank"."""
     reason: str
     """Why, in words."""
 
@@ -104,7 +104,7 @@ def acquire(
     kept = {id(item) for item in embedded.items.items}
     lost = [place for place, item in found.items() if id(item) not in kept]
     for place, problem in zip(lost, embedded.items.problems, strict=True):
-        failures[place] = Failure(pictures.items[place], "unreadable", problem.reason)
+        failures[place] = Failure(pictures.items[place], problem.code, problem.reason)
     told = tuple(failures[place] for place in sorted(failures))
     problems = tuple(Problem(f.picture.name, f.reason) for f in told)
     items = replace(embedded.items, problems=(*pictures.problems, *problems))

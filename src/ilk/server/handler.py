@@ -39,7 +39,7 @@ _LINGER_BYTES, _LINGER_SECONDS = 64 * 1024 * 1024, 2.0
 _LONGEST_NAME = 300
 
 _ERRORS: tuple[tuple[type[Exception], int, str, str], ...] = (
-    (UnreadableItem, 422, "unreadable", "Choose a JPEG, PNG, WebP, GIF, BMP or TIFF picture."),
+    (UnreadableItem, 422, "unreadable", "Choose another picture, such as a JPEG."),
     (InvalidInput, 400, "invalid", ""),
     (NotCalibrated, 409, "not_calibrated", "Calibrate it: `ilk gallery calibrate`."),
     (GalleryError, 409, "gallery", ""),

@@ -14,8 +14,9 @@ import numpy as np
 
 from ilk.datasets.files import open_files
 from ilk.errors import DataError, InvalidInput, UnreadableItem
-from ilk.images import looks_like_picture, read_image
+from ilk.images import read_image
 from ilk.items import Items
+from ilk.picture_formats import NUM_START_BYTES, picture_format
 
 __all__ = ["Frame", "Frames", "Pictures", "Thinning", "open_frames"]
 
@@ -212,7 +213,7 @@ class Pictures:
 
 def _is_picture(path: Path) -> bool:
     with path.open("rb") as file:
-        return looks_like_picture(file.read(16))
+        return picture_format(file.read(NUM_START_BYTES)) is not None
 
 
 def _in_order(name: str) -> list[tuple[int, str]]:
