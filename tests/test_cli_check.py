@@ -91,3 +91,33 @@ def test_the_documentation_describes_every_key(source: Path) -> None:
     report = json.loads(CliRunner().invoke(check, [str(source), "--json"]).stdout)
     keys = [*report, *report["duplicates"][0], *report["unreadable"][0], *report["batch"]]
     assert [key for key in keys if f"`{key}`" not in text] == []
+
+
+def test_strict_fails_for_the_same_picture_under_two_labels(source: Path) -> None:
+    result = CliRunner().invoke(check, [str(source), "--strict"])
+    assert isinstance(result.exception, DataError)
+    assert "the same picture is there under two labels, 1 time" in str(result.exception)
+    assert "right/copy.png = 上/1.png (across classes)" in result.stdout
+    (source / "right/copy.png").unlink()
+    assert CliRunner().invoke(check, [str(source), "--strict"]).exit_code == 0
+
+
+def test_labels_that_look_alike_and_classes_in_several_splits_are_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    names = ("train/Ada", "train/ada", "val/ada", "val/b\u200bob", "val/bob")
+    for i, name in enumerate((*names, "train/k\u043et", "val/kot")):
+        (tmp_path / name).mkdir(parents=True)
+        Image.fromarray(rng.integers(0, 256, (16, 16), np.uint8)).save(tmp_path / name / f"{i}.png")
+    lines = CliRunner().invoke(check, [str(tmp_path), "--show", "-1"]).stdout.splitlines()
+    told = [line.strip() for line in lines]
+    assert "'Ada' and 'ada' differ by case only" in told
+    assert r"'bob' and 'b\u200bob' differ by invisible characters only" in told
+    assert r"'kot' and 'k\u043et' differ by letters that look alike only" in told
+    assert told[told.index("Labels with invisible characters") + 1] == r"'b\u200bob'"
+    assert "1 of 6 classes is in more than one split (train, val)" in told
+    assert any("ilk train SOURCE --set data.merge_splits=true" in line for line in told)
+    report = json.loads(CliRunner().invoke(check, [str(tmp_path), "--json"]).stdout)
+    assert report["shared_classes"] == ["ada"]
+    assert {"labels": ["Ada", "ada"], "differ_by": "case"} in report["look_alikes"]
+    assert report["invisible"] == ["b\u200bob"]
+    assert report["conflicts"] == 0

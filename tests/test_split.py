@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ilk.errors import DataError
 from ilk.items import Item, Items
-from ilk.split import class_parents, split_items
+from ilk.split import class_parents, merge_splits, split_items
 
 _PIXEL = np.zeros((1, 1), np.uint8)
 
@@ -60,7 +60,7 @@ def test_test_items_are_left_alone() -> None:
     split = split_items(_items(rows), fraction=0.4, by="class", seed=0)
     labels = {*split.training.classes, *split.validation.classes}
     assert labels == {f"{c}" for c in range(6)}
-    assert split.num_left_out == 6
+    assert split.left_out == {"test": 6}
 
 
 def test_given_validation_items_are_taken() -> None:
@@ -117,3 +117,37 @@ def test_parents_of_classes_are_in_the_order_of_the_class_ids() -> None:
     assert by_label["a/y/1"] == by_label["a/y/2"] != by_label["a/x"]
     assert by_label["b/x"] == by_label["b/z"] != by_label["plain"]
     assert len(set(by_label.values())) == 4
+
+
+_CLOSED = [(f"{c}", split) for c in range(8) for split in ("train", "val", "test") for _ in "ab"]
+
+
+def test_classes_in_several_splits_are_refused_with_the_setting_that_merges() -> None:
+    with pytest.raises(DataError, match=r"got 8 in both .*--set data\.merge_splits=true"):
+        split_items(_items(_CLOSED), fraction=0.3, by="class", seed=0)
+
+
+def test_merged_splits_hold_out_whole_classes_and_leave_the_rest() -> None:
+    rows = [*_CLOSED, ("new", "test"), ("new", "test"), ("odd", "holdout")]
+    split = split_items(merge_splits(_items(rows)), fraction=0.25, by="class", seed=0)
+    assert not set(split.training.classes) & set(split.validation.classes)
+    assert len(split.training.classes) == 6
+    assert set(split.training.class_sizes.values()) == {6}
+    assert set(split.validation.class_sizes.values()) == {6}
+    assert split.left_out == {"test": 2, "holdout": 1}
+
+
+@pytest.mark.parametrize("name", ["Train", "TRAINING ", "0", "\u00a0train", ""])
+@pytest.mark.parametrize("other", ["Val", "valid", "VALIDATION", "dev ", "Dev"])
+def test_a_split_has_many_ways_to_be_written(name: str, other: str) -> None:
+    rows = [(f"{c}", name) for c in range(4) for _ in "ab"]
+    rows += [(f"v{c}", other) for c in range(2) for _ in "ab"]
+    split = split_items(_items(rows), fraction=0.5, by="class", seed=0)
+    assert (len(split.training.classes), len(split.validation.classes)) == (4, 2)
+    assert not split.left_out
+
+
+def test_splits_that_nothing_is_known_of_are_named() -> None:
+    rows = [(f"{c}", "holdout") for c in range(9) for _ in "ab"] + [("a", "train")] * 2
+    with pytest.raises(DataError, match=r"has 1 such classes of 1; .*: 'holdout' 18$"):
+        split_items(_items(rows), fraction=0.5, by="class", seed=0)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ilk.duplicates import exact_duplicates, near_duplicates
 from ilk.items import Item, Items, Problem
+from ilk.labels import alike, has_invisible
 from ilk.thumbnails import Thumbnails, take_thumbnails
 
 __all__ = ["Batch", "Check", "Duplicates", "Histogram", "check_items", "recommend_batch"]
@@ -96,8 +97,21 @@ class Check:
     """Whether all near duplicates are listed; False once there were too many."""
     problems: tuple[Problem, ...]
     """Items that cannot be used."""
+    shared_classes: tuple[str, ...]
+    """Classes that are in several splits, sorted."""
+    look_alikes: tuple[tuple[tuple[str, ...], str], ...]
+    """Labels that only a close look tells apart, and what they differ by."""
+    invisible: tuple[str, ...]
+    """Labels with characters that take up no room, sorted."""
     batch: Batch | None
     """None if no two classes have two items: nothing can be learnt."""
+
+    @property
+    def num_conflicts(self) -> int:
+        """How often the same picture (its bytes, its pixels, its place) has two labels."""
+        return sum(d.crosses_classes and d.kind != "near" for d in self.duplicates) + sum(
+            problem.code == "conflict" for problem in self.problems
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it in types that JSON has; docs/check.md describes the keys."""
@@ -113,6 +127,12 @@ class Check:
             },
             "class_sizes": dict(sorted(self.class_sizes.items())),
             "splits": dict(sorted(self.split_sizes.items())),
+            "shared_classes": list(self.shared_classes),
+            "look_alikes": [
+                {"labels": list(labels), "differ_by": by} for labels, by in self.look_alikes
+            ],
+            "invisible": list(self.invisible),
+            "conflicts": self.num_conflicts,
             "histogram": {"from": self.histogram.edges, "classes": self.histogram.counts},
             "singletons": list(self.singletons),
             "duplicates": [
@@ -155,6 +175,9 @@ def check_items(items: Items, *, progress: _Stage | None = None) -> Check:
         duplicates=duplicates,
         is_complete=is_complete,
         problems=readable.problems,
+        shared_classes=_shared(readable),
+        look_alikes=tuple(alike(sizes)),
+        invisible=tuple(sorted(filter(has_invisible, sizes))),
         batch=recommend_batch(list(sizes.values())),
     )
 
@@ -236,6 +259,13 @@ def _described(
         tuple(item.split for item in group),
         correlation,
     )
+
+
+def _shared(items: Items) -> tuple[str, ...]:
+    """Return the classes that are in several splits; to be in none is a split here."""
+    pairs = {(item.label, item.split) for item in items.items}
+    times = Counter(label for label, _ in pairs)
+    return tuple(sorted(label for label, count in times.items() if count > 1))
 
 
 def _histogram(sizes: Sequence[int]) -> Histogram:

@@ -85,7 +85,8 @@ class Problem:
     name: str
     reason: str
     code: str = "unreadable"
-    """The same for machines: "unreadable" or "blank"."""
+    """The same for machines: "unreadable", "blank", "label" (it has none) or "conflict" (the same
+    item has another)."""
 
 
 @final
@@ -122,7 +123,7 @@ class Items:
             try:
                 items.append(Item(array, clean_label(label), f"row {i}"))
             except InvalidInput as error:
-                problems.append(Problem(f"row {i}", str(error)))
+                problems.append(Problem(f"row {i}", str(error), "label"))
         return Items(tuple(items), tuple(problems))
 
     def __len__(self) -> int:
@@ -136,7 +137,7 @@ class Items:
             try:
                 clean_label(item.label)
             except InvalidInput as error:
-                problems.append(Problem(item.name, str(error)))
+                problems.append(Problem(item.name, str(error), "label"))
             else:
                 kept.append(item)
         if len(kept) == len(self):

@@ -204,7 +204,7 @@ class Recognizer(Questions):
             )
             if progress is not None:
                 progress(start + len(part), len(items))
-        return answers + [refused(p.name, label or "", p.reason) for p in items.problems]
+        return answers + [refused(p.name, label or "", p.reason, p.code) for p in items.problems]
 
     def calibrate(
         self,

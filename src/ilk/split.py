@@ -5,7 +5,9 @@ Shapes: C classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal, final
 
 import numpy as np
@@ -13,10 +15,12 @@ import numpy as np
 from ilk.errors import DataError
 from ilk.items import Item, Items
 
-__all__ = ["Split", "class_parents", "split_items", "takes_part"]
+__all__ = ["MERGE", "Split", "class_parents", "merge_splits", "split_items", "takes_part"]
 
-_TRAINING = (None, "", "train", "training")
-_VALIDATION = ("validation", "valid", "val")
+_TRAINING = (None, "train")
+_VALIDATION = ("val",)
+MERGE = "--set data.merge_splits=true"
+"""The setting for classes that are in several splits."""
 
 
 @final
@@ -26,8 +30,8 @@ class Split:
 
     training: Items
     validation: Items
-    num_left_out: int
-    """Items of other splits, such as "test"; training does not look at them."""
+    left_out: Mapping[str, int]
+    """Items by other splits, such as "test"; training does not look at them."""
 
 
 def takes_part(item: Item) -> bool:
@@ -40,15 +44,33 @@ def takes_part(item: Item) -> bool:
     return item.split in _TRAINING or item.split in _VALIDATION
 
 
+def merge_splits(items: Items) -> Items:
+    """Return the items with the classes of training or validation whole, as if in no split.
+
+    What is usual where the classes are known beforehand, each in every split, becomes what is
+    needed here: classes to learn from, and others to choose by. Classes that are in other splits
+    alone, such as "test", stay there.
+
+    Example:
+        >>> labels = [("a", "train"), ("a", "val"), ("a", "test"), ("b", "test")]
+        >>> items = Items(tuple(Item(np.zeros(1), label, "", split) for label, split in labels))
+        >>> [(item.label, item.split) for item in merge_splits(items).items]
+        [('a', None), ('a', None), ('a', None), ('b', 'test')]
+    """
+    ours = {item.label for item in items.items if takes_part(item)}
+    merged = (replace(i, split=None) if i.label in ours else i for i in items.items)
+    return replace(items, items=tuple(merged))
+
+
 def split_items(
     items: Items, *, fraction: float, by: Literal["class", "parent"], seed: int
 ) -> Split:
     """Divide items into training and validation items without a common class.
 
-    Items with a split column are taken at their word: "train" (or none) trains, "validation" (or
-    "valid", "val") validates, anything else is left alone. Without validation items, classes of
-    the training items are drawn for it. They depend on the labels and the seed alone, not on the
-    order of the items.
+    Items with a split are taken at their word: "train" (or none) trains, "val" validates, in all
+    the ways to write them (`ilk.labels.split_name`); anything else is left alone. Without
+    validation items, classes of the training items are drawn for it. They depend on the labels and
+    the seed alone, not on the order of the items.
 
     Args:
         items: What the source has.
@@ -68,20 +90,23 @@ def split_items(
     """
     training = items.where(lambda item: item.split in _TRAINING)
     validation = items.where(lambda item: item.split in _VALIDATION)
-    num_left_out = len(items) - len(training) - len(validation)
+    left_out = Counter(item.split for item in items.items if item.split and not takes_part(item))
     if not len(validation):
+        if len(_paired(training)) < 4:
+            raise DataError(_too_few(items, "train and two to validate", training, left_out))
         chosen = _draw(training, fraction, by, seed)
         validation = training.of_classes(chosen)
         training = training.where(lambda item: item.label not in chosen)
     if both := sorted(set(training.classes) & set(validation.classes)):
         raise DataError(
             f"training and validation items must not share a class, got {len(both)} in both splits "
-            f"({both[0]!r} first); give each class one split"
+            f"({both[0]!r} first); to take each class whole, whatever its splits, and hold some "
+            f"of them out, add {MERGE}; or give each class one split"
         )
     for part, name in ((training, "train"), (validation, "validate")):
         if len(_paired(part)) < 2:
-            raise DataError(_too_few(items, name))
-    return Split(training, validation, num_left_out)
+            raise DataError(_too_few(items, name, part, left_out))
+    return Split(training, validation, left_out)
 
 
 def class_parents(items: Items) -> np.ndarray:
@@ -112,8 +137,6 @@ def _draw(items: Items, fraction: float, by: str, seed: int) -> frozenset[str]:
         name = label.rpartition("/")[0] if by == "parent" else label
         groups.setdefault(name, []).append(label)
     num_classes = sum(map(len, groups.values()))
-    if num_classes < 4:
-        raise DataError(_too_few(items, "train and two to validate"))
     if len(groups) < 2:
         raise DataError(
             "data.validation_by = 'parent' needs labels such as 'parent/class' with at least two "
@@ -129,9 +152,11 @@ def _draw(items: Items, fraction: float, by: str, seed: int) -> frozenset[str]:
     return frozenset(chosen)
 
 
-def _too_few(items: Items, purpose: str) -> str:
+def _too_few(items: Items, purpose: str, part: Items, left_out: Mapping[str, int]) -> str:
+    named = ", ".join(f"{name!r} {count:,}" for name, count in sorted(left_out.items()))
     return (
         f"at least two classes with two items each are needed to {purpose}; "
-        f"{items.origin} has {len(_paired(items))} such classes of {len(items.classes)}; "
+        f"{items.origin} has {len(_paired(part))} such classes of {len(part.classes)}; "
         "add classes or items"
+        + (f"; items of splits that are neither training nor validation: {named}" if named else "")
     )

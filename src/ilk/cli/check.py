@@ -29,36 +29,55 @@ _TITLES = {"bytes": "equal files", "pixels": "equal pixels", "near": "nearly equ
     show_default=True,
     help="How many lines of each list to print; -1 for all.",
 )
-def check(source: str, as_json: bool, show: int) -> None:
+@click.option(
+    "--strict", is_flag=True, help="Exit with 1 if the same picture is there under two labels."
+)
+def check(source: str, as_json: bool, show: int, strict: bool) -> None:
     """Look over a data set before training on it.
 
     SOURCE is a folder with a folder per class, a .csv, .tsv or .parquet table with the columns path
     and label, or a data set by name, such as glyphs:train. Every picture is read once: class sizes,
     unreadable files, the same picture twice (equal bytes, equal pixels, nearly equal) inside and
     across classes and splits, and how to draw batches. Findings are reported and do not count as
-    errors: the exit status is 0.
+    errors: the exit status is 0, unless --strict is given.
     """
     from ilk.check import check_items
     from ilk.datasets import open_source
+    from ilk.errors import DataError
+    from ilk.words import counted
 
     items = open_source(source, on_unreadable="skip")
     with progress_bar() as progress:
         found = check_items(items, progress=progress)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
-        return
+    else:
+        _print(found, None if show < 0 else show)
+    if strict and found.num_conflicts:
+        raise DataError(
+            f"{found.origin}: the same picture is there under two labels, "
+            f"{counted(found.num_conflicts, 'time')}; decide which label is right"
+        )
+
+
+def _print(found: Check, limit: int | None) -> None:
     from ilk.cli.words import print_facts
 
-    limit = None if show < 0 else show
     print_facts(_summary(found))
     _print_histogram(found)
     _print_duplicates(found, limit)
     _print_list("Unreadable", [f"{p.name}: {p.reason}" for p in found.problems], limit)
     _print_list("Classes of one item", found.singletons, limit)
+    _print_list("Labels that look alike", list(map(_alike, found.look_alikes)), limit)
+    invisible = [ascii(label) for label in found.invisible]
+    _print_list("Labels with invisible characters", invisible, limit)
+    _print_shared(found)
     _print_batch(found)
 
 
 def _summary(found: Check) -> list[tuple[str, str]]:
+    from ilk.words import counted
+
     size = found.to_json()["class_size"]
     rows = [
         ("source", found.origin),
@@ -70,7 +89,10 @@ def _summary(found: Check) -> list[tuple[str, str]]:
         splits = (f"{name} {count:,}" for name, count in sorted(found.split_sizes.items()))
         rows.append(("splits", ", ".join(splits)))
     rows.append(("classes of one item", f"{len(found.singletons):,}"))
+    if found.look_alikes:
+        rows.append(("labels that look alike", counted(len(found.look_alikes), "group")))
     rows.append(("unreadable", f"{len(found.problems):,}"))
+    rows.append(("the same under two labels", f"{found.num_conflicts:,}"))
     by_kind = {kind: [d for d in found.duplicates if d.kind == kind] for kind in _TITLES}
     return rows + [(_TITLES[kind], _counted(group)) for kind, group in by_kind.items()]
 
@@ -121,6 +143,30 @@ def _print_list(title: str, lines: list[str] | tuple[str, ...], limit: int | Non
         click.echo(f"  {line}")
     if limit is not None and len(lines) > limit:
         click.echo(f"  and {len(lines) - limit:,} more (--show -1 lists all)")
+
+
+def _alike(group: tuple[tuple[str, ...], str]) -> str:
+    """Return labels that look alike in words, with what cannot be seen written out."""
+    labels, by = group
+    shown = ascii if "letters" in by else repr
+    return f"{' and '.join(map(shown, labels))} differ by {by} only"
+
+
+def _print_shared(found: Check) -> None:
+    """Say what to do where classes are in several splits."""
+    if not found.shared_classes:
+        return
+    from ilk.split import MERGE
+
+    named = ", ".join(sorted(found.split_sizes))
+    shared, every = len(found.shared_classes), len(found.class_sizes)
+    echo_bold("\nClasses in several splits")
+    verb = "is" if shared == 1 else "are"
+    click.echo(f"  {shared:,} of {every:,} classes {verb} in more than one split ({named})")
+    click.echo(
+        "  that is usual where classes are known beforehand; ilk learns from some of them and"
+    )
+    click.echo(f"  and holds out others: `ilk train SOURCE {MERGE}` takes each class whole")
 
 
 def _print_batch(found: Check) -> None:

@@ -40,6 +40,8 @@ class Data:
     """A folder, a table or a data set; what `ilk train SOURCE` names takes its place."""
     on_unreadable: Literal["stop", "skip"] = "stop"
     """What to do with an item that cannot be decoded."""
+    merge_splits: bool = False
+    """Take each class of training or validation whole, whatever its splits; hold out classes."""
     validation_fraction: float = 0.2
     """Share of the classes that training does not see, to choose the best weights by."""
     validation_by: Literal["class", "parent"] = "class"

@@ -50,9 +50,19 @@ _Row = tuple[str, Mapping[str, object]]
 class _BadRow(Exception):
     """Why a row cannot be used."""
 
+    code = "unreadable"
+
 
 class _BadLabel(_BadRow):
     """Why a row has no label: its path alone names it."""
+
+    code = "label"
+
+
+class _Conflict(_BadRow):
+    """Which row has the same item under another label."""
+
+    code = "conflict"
 
 
 def read_table(path: Path) -> Items:
@@ -79,13 +89,13 @@ def read_table(path: Path) -> Items:
             item = _item(row, path.parent, place)
             key = (_source(item), item.box)
             if key in first_seen:
-                raise _BadRow(_repeats(item, *first_seen[key]))
+                raise _repeats(item, *first_seen[key])
             first_seen[key] = place, item.label
         except _BadLabel as error:
-            problems.append(Problem(str(row["path"]), f"{error}, in {place}"))
+            problems.append(Problem(str(row["path"]), f"{error}, in {place}", error.code))
         except _BadRow as error:
             what = f"{place} ({row['path']})" if row.get("path") else place
-            problems.append(Problem(what, str(error)))
+            problems.append(Problem(what, str(error), error.code))
         else:
             items.append(item)
     return Items(tuple(items), tuple(problems), origin=str(path))
@@ -156,10 +166,10 @@ def _source(item: Item) -> Path:
     return item.source
 
 
-def _repeats(item: Item, place: str, label: str) -> str:
+def _repeats(item: Item, place: str, label: str) -> _BadRow:
     if item.label == label:
-        return f"repeats {place}"
-    return f"repeats {place} under another label, {item.label!r} instead of {label!r}"
+        return _BadRow(f"repeats {place}")
+    return _Conflict(f"repeats {place} under another label, {item.label!r} instead of {label!r}")
 
 
 def _box(corners: Sequence[str]) -> Box | None:

@@ -17,7 +17,7 @@ from ilk.encoders.trainable import TrainableEncoder
 from ilk.errors import ConfigError, InvalidInput
 from ilk.items import Items
 from ilk.losses import Loss
-from ilk.split import Split, split_items, takes_part
+from ilk.split import Split, merge_splits, split_items, takes_part
 from ilk.training.augment import Augment, make_augment
 from ilk.training.construct import construct, with_defaults
 from ilk.training.cutting import make_detector
@@ -48,12 +48,12 @@ class Plan:
         num_parameters = sum(p.numel() for p in encoder.parameters())
         weights = f"pretrained on {encoder.pretrained_on}" if encoder.pretrained_on else "untrained"
         shape = " x ".join(map(str, encoder.preprocess.input_shape or ("array",)))
-        left_out = f"; {split.num_left_out} items of other splits are not touched"
+        left_out = ", ".join(f"{name} {count:,}" for name, count in sorted(split.left_out.items()))
         return [
             *self._detector_lines(),
             f"training on    {_count(split.training)}",
             f"validation on  {_count(split.validation)}, other classes"
-            + (left_out if split.num_left_out else ""),
+            + (f"; {_others(split)} ({left_out})" if left_out else ""),
             f"encoder        {run.encoder.name}, {num_parameters / 1e6:.2f} M parameters, "
             f"{weights}, {shape} -> {encoder.embedding_size}",
             f"learning       {run.loss.name} loss, {run.distance.name} distance, "
@@ -93,6 +93,7 @@ def make_plan(
     looks = run.detector.name != WHOLE_IMAGE["name"]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
+        items = merge_splits(items) if run.data.merge_splits else items
         # Crops are as large as the encoder takes them, so it comes first where they are to be cut.
         split = None if looks else _split(run, items)
         facts = look_at(items.where(takes_part) if split is None else split.training)
@@ -211,6 +212,11 @@ def _refuse_contradictions(run: Run, encoder: TrainableEncoder) -> None:
     distorts = run.augment.name != "none" or run.augment.rotations_as_classes
     if encoder.preprocess.modality == "array" and distorts:
         raise ConfigError("augment: arrays cannot be distorted; set augment.name to none")
+
+
+def _others(split: Split) -> str:
+    count = sum(split.left_out.values())
+    return f"{counted(count, 'item')} of other splits {'is' if count == 1 else 'are'} not touched"
 
 
 def _count(items: Items) -> str:
