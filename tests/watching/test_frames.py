@@ -40,6 +40,48 @@ def write_video(path: Path, fps: float = 25.0, count: int = NUM) -> Path:
     return path
 
 
+def write_matroska(path: Path, encoded_as: str) -> bytes:
+    cv2 = pytest.importorskip("cv2")
+    code = cv2.VideoWriter_fourcc(*encoded_as)
+    writer = cv2.VideoWriter(str(path), code, 25.0, (64, 48))
+    if not writer.isOpened():
+        pytest.skip(f"this OpenCV writes no {encoded_as}")
+    for i in range(NUM):
+        writer.write(np.ascontiguousarray(picture(i)[..., ::-1]))
+    writer.release()
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("ending", ["webm", "mkv"])
+def test_matroska_need_not_say_how_many_frames_it_has(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a.{ending}"
+    whole = write_matroska(path, "VP80" if ending == "webm" else "MJPG")
+    rate, duration = whole.find(b"\x23\xe3\x83"), whole.find(b"\x44\x89\x88")
+    segment = whole.find(b"\x18\x53\x80\x67") + 4
+    assert min(rate, duration, segment) > 0
+    length = whole[rate + 3] & 0x7F
+    too_fast = (1_000_000).to_bytes(length, "big")  # a thousand frames per second
+    variants = {
+        "whole": whole,
+        "a rate that is far off": whole[: rate + 4] + too_fast + whole[rate + 4 + length :],
+        "no duration": whole[:duration] + b"\xec\x89" + bytes(9) + whole[duration + 11 :],
+        "a duration of another track": whole[: duration + 3]
+        + struct.pack(">d", 60_000.0)
+        + whole[duration + 11 :],
+        "recorded live": whole[:segment] + b"\x01" + b"\xff" * 7 + whole[segment + 8 :],
+    }
+    for name, content in variants.items():
+        path.write_bytes(content)
+        with open_frames(path) as frames:
+            assert len(list(frames)) == NUM, name
+            assert not frames.problems, name
+    path.write_bytes(whole[: len(whole) * 6 // 10])
+    with open_frames(path) as frames:
+        assert 5 < len(list(frames)) < NUM
+        (problem,) = frames.problems
+    assert f"{len(whole) * 6 // 10:,} of its {len(whole):,} bytes are there" in problem
+
+
 def write_pictures(folder: Path, count: int = 12) -> Path:
     folder.mkdir()
     for i in range(count):

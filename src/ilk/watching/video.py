@@ -20,6 +20,9 @@ _MOST_TRIES = 16
 _SLOWEST, _FASTEST = 0.01, 1000.0
 """Frame rates that are believed."""
 _USUAL_FPS = 25.0
+_COUNTING = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
+"""What the first box of an MP4 or QuickTime file may be."""
+_MATROSKA, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def open_capture(source: str | int) -> Any:
@@ -80,6 +83,7 @@ class VideoFile:
         rate = float(self._capture.get(cv2.CAP_PROP_FPS))
         is_count = math.isfinite(count) and 0 < count < 1e9
         self.num_frames: int | None = int(count) if is_count else None
+        self._head, self._num_bytes = _head(path), path.stat().st_size
         self._fps = rate if _SLOWEST <= rate <= _FASTEST else _USUAL_FPS
 
     @property
@@ -133,8 +137,20 @@ class VideoFile:
         return last + 1 / self._fps
 
     def _tell_end(self, number: int) -> None:
+        """Tell that frames are missing, where the file itself says how much there should be.
+
+        MP4 and AVI count their frames. Of others OpenCV makes a number up, from a duration and a
+        rate that may be far off; Matroska and WebM say how many bytes they have.
+        """
         declared = self.num_frames
-        if declared is not None and number < 0.98 * declared - 2:
+        if self._head.startswith(_MATROSKA):
+            size = _matroska_bytes(self._head)
+            if size is not None and self._num_bytes < size:
+                self._problems.append(
+                    f"{self.name}: the file breaks off: {self._num_bytes:,} of its {size:,} bytes "
+                    "are there"
+                )
+        elif _counts_frames(self._head) and declared is not None and number < 0.98 * declared - 2:
             self._problems.append(
                 f"{self.name}: only {number} of its {declared} frames can be decoded"
             )
@@ -144,10 +160,37 @@ def _why_not(path: Path) -> str:
     """Return what a file is that is not opened: a pipe, empty, a text that may lead elsewhere."""
     if not path.is_file():
         return "something that is not a regular file"
-    with path.open("rb") as file:
-        start = file.read(512)
+    start = _head(path)
     if not start:
         return "an empty file"
     if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
         return "a text (of a playlist name the stream itself)"
     return ""
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(512)
+
+
+def _counts_frames(head: bytes) -> bool:
+    """Return whether a file is an MP4, a QuickTime film or an AVI."""
+    return head[4:8] in _COUNTING or (head.startswith(b"RIFF") and head[8:12] == b"AVI ")
+
+
+def _matroska_bytes(head: bytes) -> int | None:
+    """Return how many bytes a Matroska file should have; None if it was written without knowing."""
+    size, at = _matroska_size(head, len(_MATROSKA))
+    segment = at + size
+    if head[segment : segment + 4] != _SEGMENT or segment + 12 > len(head):
+        return None
+    size, at = _matroska_size(head, segment + 4)
+    is_unknown = size == (1 << 7 * (at - segment - 4)) - 1
+    return None if is_unknown else at + size
+
+
+def _matroska_size(head: bytes, at: int) -> tuple[int, int]:
+    """Return the size of an element (RFC 8794, 6), and where its content begins."""
+    length = 9 - head[at].bit_length()
+    value = int.from_bytes(head[at : at + length], "big") & ((1 << 7 * length) - 1)
+    return value, at + length
