@@ -238,6 +238,59 @@ def test_a_client_that_leaves_is_forgotten(page: Client) -> None:
     assert page.ask("gallery")[0] == 200
 
 
+def trickle(page: Client, head: bytes, drop: bytes) -> tuple[bytes, float]:
+    """Send a head, then a few bytes again and again; return the answer, and when it came."""
+    with socket.create_connection(("127.0.0.1", page.port), timeout=10) as connection:
+        start = time.monotonic()
+        connection.sendall(head)
+        connection.settimeout(0.05)
+        answer = b""
+        while time.monotonic() < start + 20:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(drop)
+            try:
+                part = connection.recv(65536)
+            except TimeoutError:
+                continue
+            except ConnectionResetError:
+                part = b""
+            if not part:
+                return answer, time.monotonic() - start
+            answer += part
+    pytest.fail("the server waits for ever")
+
+
+def body_head(page: Client, length: int) -> bytes:
+    return (
+        f"POST /api/identify HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\n"
+        f"X-Ilk-Token: {page.token}\r\nContent-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+def test_a_head_that_trickles_is_not_waited_for(
+    page: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ilk.server.handler._HEAD_SECONDS", 0.4)
+    head = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\n".encode()
+    for sent, drop in ((head, b"a: b\r\n"), (b"", b"G"), (b"", b"\r\n")):
+        assert trickle(page, sent, drop)[0].count(b"200 OK") == 0
+    assert page.ask("", method="GET", path="/")[0] == 200
+
+
+def test_a_body_that_trickles_is_refused_and_keeps_nobody_waiting(
+    page: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ilk.server.handler._BODY_SECONDS", 0.4)
+    assert b"408" in trickle(page, body_head(page, 5000), b"x")[0].splitlines()[0]
+    monkeypatch.setattr("ilk.server.handler._BODY_SECONDS", 15.0)
+    with ExitStack() as held:
+        for _ in range(8):  # more than pictures are looked at together
+            slow = socket.create_connection(("127.0.0.1", page.port), timeout=10)
+            held.enter_context(slow).sendall(body_head(page, 1000) + b"x")
+        monkeypatch.setattr("ilk.server.answers._PATIENCE_SECONDS", 0.2)
+        assert page.told("gallery")["num_classes"] > 0
+
+
 def test_what_nobody_expected_is_told_without_its_traceback(
     page: Client,
     server: PageServer,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import math
 import socket
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -25,6 +25,7 @@ from ilk.errors import (
 from ilk.images import Box
 from ilk.server.admission import Refusal, check_asker, check_host, check_token, content_length
 from ilk.server.page import page_headers, render_page
+from ilk.server.timed_reader import TimedReader
 
 if TYPE_CHECKING:
     from ilk.server.serving import PageServer
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["Handler"]
 
 _LOG = logging.getLogger(__name__)
-_BODY_SECONDS = 60.0
-"""How long a body may take, however it trickles."""
+_HEAD_SECONDS = 30.0
+"""How long a connection may be idle and a head may take together, however it trickles."""
+_BODY_SECONDS, _SLOWEST_BYTES = 15.0, 500_000
+"""How long a body may take, and how many bytes of it per second more."""
 _LINGER_BYTES, _LINGER_SECONDS = 64 * 1024 * 1024, 2.0
 """What is read and thrown away, so that a client that is still sending sees why it is refused."""
 _LONGEST_NAME = 300
@@ -55,8 +58,20 @@ class Handler(BaseHTTPRequestHandler):
     server: PageServer
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "ilk", ""
-    timeout = 30.0
+    timeout = _HEAD_SECONDS
     error_content_type = "application/json"
+
+    def setup(self) -> None:
+        """Read through what keeps the time."""
+        super().setup()
+        self.rfile.close()
+        self._timed = TimedReader(self.connection)
+        self.rfile = io.BufferedReader(self._timed)
+
+    def handle_one_request(self) -> None:
+        """Take in a head, which must come in time, and answer."""
+        self._timed.allow(_HEAD_SECONDS)
+        super().handle_one_request()
 
     def do_GET(self) -> None:
         """Send the page."""
@@ -121,9 +136,10 @@ class Handler(BaseHTTPRequestHandler):
         length = content_length(self.headers)
         if asked.path not in ("/api/gallery", "/api/identify", "/api/enroll", "/api/undo"):
             raise Refusal(404, "path", "there is nothing at this address", "The page is at /.")
-        with self.server.answers.room():
+        with self.server.body_room():
             content = self._read(length)
-            told = self._told(asked.path, _values(asked.query), content)
+            with self.server.answers.room():
+                told = self._told(asked.path, _values(asked.query), content)
         self._send_json(200, told)
 
     def _told(self, path: str, values: Mapping[str, str], content: bytes) -> dict[str, Any]:
@@ -143,15 +159,14 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("Expect", "").lower() == "100-continue":
             self.send_response_only(HTTPStatus.CONTINUE)
             self.end_headers()
-        end, parts = time.monotonic() + _BODY_SECONDS, bytearray()
-        while len(parts) < length:
-            if time.monotonic() > end:
-                raise Refusal(408, "slow", "the picture took too long to come", "Try again.")
-            part = self.rfile.read1(length - len(parts))
-            if not part:
-                raise ConnectionError("the client left")
-            parts += part
-        return bytes(parts)
+        self._timed.allow(_BODY_SECONDS + length / _SLOWEST_BYTES)
+        try:
+            content = self.rfile.read(length)
+        except TimeoutError:
+            raise Refusal(408, "slow", "the picture took too long to come", "Try again.") from None
+        if len(content) < length:
+            raise ConnectionError("the client left")
+        return content
 
     def _send_refusal(self, refusal: Refusal) -> None:
         """Tell why, and let the connection go: what follows in it may be an unread picture."""
@@ -165,9 +180,9 @@ class Handler(BaseHTTPRequestHandler):
         """Throw away for a moment what is still being sent; else the answer would be lost."""
         self.wfile.flush()
         self.connection.shutdown(socket.SHUT_WR)
-        self.connection.settimeout(_LINGER_SECONDS)
-        left, end = _LINGER_BYTES, time.monotonic() + _LINGER_SECONDS
-        while left > 0 and time.monotonic() < end:
+        self._timed.allow(_LINGER_SECONDS)
+        left = _LINGER_BYTES
+        while left > 0:
             part = self.rfile.read1(1 << 16)
             if not part:
                 return
@@ -178,6 +193,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send(status, "application/json; charset=utf-8", body, {})
 
     def _send(self, status: int, kind: str, body: bytes, more: Mapping[str, str]) -> None:
+        self.connection.settimeout(self.timeout)  # of the whole answer
         self.send_response(status)
         headers = {
             "Content-Type": kind,

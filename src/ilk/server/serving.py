@@ -6,11 +6,14 @@ import secrets
 import socket
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any, final
 
 from ilk.errors import InvalidInput
+from ilk.server.admission import Refusal
 from ilk.server.answers import Answers
 from ilk.server.handler import Handler
 
@@ -18,6 +21,9 @@ __all__ = ["PageServer", "open_server"]
 
 _LOOPBACK = "127.0.0.1"
 _MOST_CONNECTIONS = 64
+_MOST_BODIES = 16
+"""Pictures that come in, or wait to be looked at, together: bounds the memory."""
+_PATIENCE_SECONDS = 30.0
 
 
 @final
@@ -32,6 +38,7 @@ class PageServer(ThreadingHTTPServer):
         self.answers, self.title = answers, title
         self.token = secrets.token_urlsafe(32)
         self._connections = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        self._bodies = threading.BoundedSemaphore(_MOST_BODIES)
         super().__init__((_LOOPBACK, port), Handler)
 
     @property
@@ -43,6 +50,20 @@ class PageServer(ThreadingHTTPServer):
     def address(self) -> str:
         """What a browser opens."""
         return f"http://{_LOOPBACK}:{self.port}/"
+
+    @contextmanager
+    def body_room(self) -> Iterator[None]:
+        """Wait for room to take in a body. A slow one keeps nobody from being answered.
+
+        Raises:
+            Refusal: It takes too long.
+        """
+        if not self._bodies.acquire(timeout=_PATIENCE_SECONDS):
+            raise Refusal(503, "busy", "too many pictures are being sent", "Try again.")
+        try:
+            yield
+        finally:
+            self._bodies.release()
 
     def server_bind(self) -> None:
         """Bind without asking the network what this machine is called."""
