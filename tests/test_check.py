@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ilk.check import check_items, recommend_batch
+from ilk.check import check_items
+from ilk.config import Run
 from ilk.datasets import open_source
+from ilk.errors import DataError
 from ilk.items import Item, Items
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 24, 24, 3), np.uint8)
@@ -81,7 +84,8 @@ def test_json_holds_all_of_it(pets: Items) -> None:
         "train/猫/broken.jpg",
         "train/猫/empty.jpg",
     }
-    assert report["batch"]["items_per_class"] == 4
+    assert report["batch"] is None
+    assert "2 such classes of 3" in report["no_batch_reason"]
 
 
 def test_progress_names_its_stages(pets: Items) -> None:
@@ -118,33 +122,60 @@ def test_the_histogram_counts_each_class_once_in_its_bin(sizes: list[int]) -> No
         assert count == sum(low <= size < high for size in sizes)
 
 
-@settings(deadline=None)
-@given(st.lists(st.integers(1, 200), max_size=200))
-def test_a_recommended_batch_can_be_drawn(sizes: list[int]) -> None:
-    usable = [size for size in sizes if size > 1]
-    batch = recommend_batch(sizes)
-    if len(usable) < 2:
-        assert batch is None
-        return
+def drawings(*sizes: int) -> Items:
+    """Small grey pictures in classes of these sizes."""
+    labels = [f"c{c}" for c, size in enumerate(sizes) for _ in range(size)]
+    return Items.from_arrays(NOISE[np.arange(len(labels)) % 40, :, :, 0], labels)
+
+
+def photographs(num_classes: int, size: int) -> Items:
+    labels = [f"c{c}" for c in range(num_classes) for _ in range(size)]
+    return Items.from_arrays(NOISE[np.arange(len(labels)) % 40], labels)
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        drawings(*[20] * 100),
+        drawings(*[3] * 50),
+        drawings(*[10] * 8),
+        drawings(1, 1, 2, 9, 4, 4, 30, 7),
+        photographs(60, 5),
+        photographs(21, 3),
+    ],
+    ids=lambda items: f"{len(items)} items",
+)
+def test_training_takes_what_is_recommended(items: Items, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ilk.encoders.timm import TimmEncoder
+    from ilk.training.plan import make_plan
+
+    plain = TimmEncoder.__init__
+
+    def as_if_pretrained(self: TimmEncoder, **options: Any) -> None:
+        plain(self, backbone="test_resnet", pretrained=False, size_pixels=32)
+        self.pretrained_on = "pictures"
+
+    monkeypatch.setattr(TimmEncoder, "__init__", as_if_pretrained)
+    monkeypatch.setattr("ilk.training.plan.with_defaults", lambda factory, options: {})
+    plan = make_plan(Run(), items)
+    batch = check_items(items).batch
     assert batch is not None
-    assert batch.items_per_class in (2, 4, 8)
-    assert batch.items_per_class <= max(2, np.median(usable))
-    assert 2 <= batch.classes <= len(usable)
-    assert batch.classes * batch.items_per_class <= 256
-    assert batch.can_validate_by_class == (round(0.2 * len(usable)) >= 5)
-    assert f"K = {batch.items_per_class}" in batch.reason
-    assert f"P = {batch.classes}" in batch.reason
+    assert plan.run.batch.classes == batch.classes
+    assert plan.run.batch.items_per_class == batch.items_per_class
+    assert len(plan.split.training.classes) == batch.training_classes
+    assert len(plan.split.validation.classes) == batch.validation_classes
+    assert (plan.run.trainer.mode == "head") == batch.trains_head_only
+    if batch.trains_head_only:
+        assert any(note.startswith(batch.mode_reason) for note in plan.notes)
+    assert (batch.validation_reason in plan.notes) != batch.can_validate_by_class
 
 
-def test_recommendations_by_hand() -> None:
-    omniglot, birds, cars = (recommend_batch(s) for s in ([20] * 964, [5] * 262, [10] * 98))
-    assert omniglot is not None
-    assert birds is not None
-    assert cars is not None
-    assert (omniglot.classes, omniglot.items_per_class) == (32, 8)
-    assert (birds.classes, birds.items_per_class) == (64, 4)
-    assert (cars.classes, cars.items_per_class) == (32, 8)
-    few = recommend_batch([10] * 8)
-    assert few is not None
-    assert (few.classes, few.items_per_class, few.can_validate_by_class) == (8, 8, False)
-    assert "collect more classes" in few.validation_reason
+def test_what_training_refuses_is_not_recommended() -> None:
+    from ilk.training.plan import make_plan
+
+    items = drawings(5, 5, 5, 1)
+    check = check_items(items)
+    assert check.batch is None
+    with pytest.raises(DataError) as refused:
+        make_plan(Run(), items)
+    assert check.no_batch_reason == str(refused.value)

@@ -23,6 +23,7 @@ TINY = [
     "batch.items_per_class=2",
     "trainer.precision=float32",
     "schedule.validate_every=1000",
+    "trainer.mode=whole",
 ]
 
 
@@ -104,7 +105,8 @@ def test_it_prints_what_happens_and_what_comes_next(
         "step 3/3",
         f"wrote small-drawings.ilk, fingerprint {artifact.encoder_fingerprint[:12]}",
         "validation MAP@R: ",
-        "95 % interval",
+        "(of 2 classes: too few for an interval)",
+        "note           2 validation classes are too few",
         "next: ilk evaluate small-drawings.ilk ",
     ):
         assert part in out
@@ -128,6 +130,30 @@ def test_mistakes_are_one_line(
     assert err.startswith("ilk: ")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_a_run_that_learns_nothing_fails_unless_that_is_allowed(
+    train: Any, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ilk.training.module import TrainingModule
+
+    plain = TrainingModule.on_validation_epoch_end
+
+    def get_worse(self: TrainingModule) -> None:
+        plain(self)
+        self.scores[self.step] = 0.5 - self.step / 100
+
+    monkeypatch.setattr(TrainingModule, "on_validation_epoch_end", get_worse)
+    arguments = (source, "--output", "a", "--set", "schedule.steps=2")
+    code, _, err = train(*arguments)
+    assert code == 1
+    assert err.startswith("ilk: validation MAP@R was 0.500 before the first step and at most 0.480")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "a").exists()
+    code, out, _ = train(*arguments, "--resume", "--allow-untrained")
+    assert code == 0
+    assert "WARNING" in out
+    assert (tmp_path / "a").is_dir()
 
 
 @pytest.mark.slow

@@ -12,17 +12,24 @@ from typing import Any, final
 
 import numpy as np
 
+from ilk.config import Run
+from ilk.data_rules import (
+    FEW_VALIDATION_CLASSES,
+    batch_size,
+    few_classes_reason,
+    few_validation_reason,
+    look_at,
+)
 from ilk.duplicates import exact_duplicates, near_duplicates
+from ilk.errors import DataError
 from ilk.items import Item, Items, Problem
 from ilk.labels import alike, has_invisible
+from ilk.split import split_items
 from ilk.thumbnails import Thumbnails, take_thumbnails
 
 __all__ = ["Batch", "Check", "Duplicates", "Histogram", "check_items", "recommend_batch"]
 
-_ITEMS_PER_BATCH = 256
-_ITEMS_PER_CLASS = (8, 4, 2)
-_VALIDATION_FRACTION = 0.2
-_MIN_VALIDATION_CLASSES = 5
+_KINDS = {"drawing": "small drawings", "photo": "photographs", "array": "arrays"}
 _Stage = Callable[[str, int, int], None]
 
 
@@ -65,16 +72,23 @@ class Histogram:
 @final
 @dataclass(frozen=True)
 class Batch:
-    """How to draw batches: P classes with K items each."""
+    """What `ilk train` takes of the items where nothing else is set."""
 
     classes: int
-    """P."""
+    """P, per batch."""
     items_per_class: int
     """K."""
     reason: str
+    training_classes: int
+    """That the encoder learns from."""
+    validation_classes: int
+    """Others, by which the best weights are chosen."""
     can_validate_by_class: bool
-    """Whether a fifth of the classes is enough to choose the best weights by."""
+    """Whether these are enough to choose by."""
     validation_reason: str
+    trains_head_only: bool
+    """Whether the backbone stays as it is, because there are few classes to learn from."""
+    mode_reason: str
 
 
 @final
@@ -104,7 +118,9 @@ class Check:
     invisible: tuple[str, ...]
     """Labels with characters that take up no room, sorted."""
     batch: Batch | None
-    """None if no two classes have two items: nothing can be learnt."""
+    """None if nothing can be learnt from the items."""
+    no_batch_reason: str
+    """Why; empty where there is a batch."""
 
     @property
     def num_conflicts(self) -> int:
@@ -146,6 +162,7 @@ class Check:
             "duplicates_complete": self.is_complete,
             "unreadable": [asdict(problem) for problem in self.problems],
             "batch": None if self.batch is None else asdict(self.batch),
+            "no_batch_reason": self.no_batch_reason,
         }
 
 
@@ -164,6 +181,10 @@ def check_items(items: Items, *, progress: _Stage | None = None) -> Check:
     """
     thumbnails, readable = take_thumbnails(items, _stage(progress, "read"))
     sizes = readable.class_sizes
+    try:
+        batch, no_batch_reason = recommend_batch(items), ""
+    except DataError as error:
+        batch, no_batch_reason = None, str(error)
     duplicates, is_complete = _duplicates(thumbnails, readable, _stage(progress, "compare"))
     return Check(
         origin=items.origin,
@@ -178,55 +199,48 @@ def check_items(items: Items, *, progress: _Stage | None = None) -> Check:
         shared_classes=_shared(readable),
         look_alikes=tuple(alike(sizes)),
         invisible=tuple(sorted(filter(has_invisible, sizes))),
-        batch=recommend_batch(list(sizes.values())),
+        batch=batch,
+        no_batch_reason=no_batch_reason,
     )
 
 
-def recommend_batch(class_sizes: Sequence[int]) -> Batch | None:
-    """Recommend P and K for classes of these sizes, with the reason in words.
+def recommend_batch(items: Items) -> Batch:
+    """Return what `ilk train` takes of these items, by the same rules, with the reasons in words.
 
-    K is 8, 4 or 2: the largest that the median class has, counting only classes of two items or
-    more. P fills a batch of 256 with as many of the classes as are left for training.
+    Raises:
+        DataError: Nothing can be learnt from them: too few classes, or one in two splits.
 
     Example:
-        >>> batch = recommend_batch([20] * 100)
-        >>> batch.classes, batch.items_per_class, batch.can_validate_by_class
-        (32, 8, True)
-        >>> recommend_batch([1, 1, 5]) is None
-        True
+        >>> rows = np.random.default_rng(0).integers(0, 256, (80, 8, 8), np.uint8)
+        >>> batch = recommend_batch(Items.from_arrays(rows, [f"c{i % 20}" for i in range(80)]))
+        >>> batch.classes, batch.items_per_class, batch.validation_classes
+        (16, 4, 4)
     """
-    sizes = [size for size in class_sizes if size > 1]
-    if len(sizes) < 2:
-        return None
-    median = float(np.median(sizes))
-    per_class = next((k for k in _ITEMS_PER_CLASS if k <= median), 2)
-    held_out = round(_VALIDATION_FRACTION * len(sizes))
-    can_validate = held_out >= _MIN_VALIDATION_CLASSES
-    for_training = len(sizes) - (held_out if can_validate else 0)
-    classes = min(_ITEMS_PER_BATCH // per_class, for_training)
-    bound = (
-        f"which fills a batch of {_ITEMS_PER_BATCH}"
-        if classes * per_class == _ITEMS_PER_BATCH
-        else "which are all that training sees"
+    run = Run()
+    split = split_items(
+        items, fraction=run.data.validation_fraction, by=run.data.validation_by, seed=run.seed
     )
+    facts = look_at(split.training)
+    classes, per_class = batch_size(facts)
+    held_out = len(split.validation.classes)
+    is_fixed = facts.has_few_classes and facts.kind != "array"
     return Batch(
         classes=classes,
         items_per_class=per_class,
         reason=(
-            f"the median class has {median:g} items, so K = {per_class}; P = {classes} classes, "
-            f"{bound}"
+            f"{_KINDS[facts.kind]}, the median class has {facts.median_class_size} items, so K = "
+            f"{per_class}; P = {classes} of {facts.num_classes} training classes"
         ),
-        can_validate_by_class=can_validate,
-        validation_reason=_validation_reason(len(sizes), held_out, can_validate),
-    )
-
-
-def _validation_reason(num_classes: int, held_out: int, can_validate: bool) -> str:
-    if can_validate:
-        return f"a fifth of {num_classes} classes, {held_out}, can be held out to validate on"
-    return (
-        f"a fifth of {num_classes} classes is {held_out}, too few to choose weights by (at least "
-        f"{_MIN_VALIDATION_CLASSES}); collect more classes, or train a fixed number of steps"
+        training_classes=facts.num_classes,
+        validation_classes=held_out,
+        can_validate_by_class=held_out >= FEW_VALIDATION_CLASSES,
+        validation_reason=(
+            f"{held_out} other classes choose the best weights"
+            if held_out >= FEW_VALIDATION_CLASSES
+            else few_validation_reason(held_out)
+        ),
+        trains_head_only=is_fixed,
+        mode_reason=few_classes_reason(facts) if is_fixed else "the whole net learns",
     )
 
 

@@ -23,6 +23,7 @@ in one line and exits with 1; nothing else of ilk's own reaches a user as a trac
     │   ├── NotCalibrated                     there is no threshold to decide with
     │   ├── NoSuchClass                       the gallery has no class of that label
     │   └── UndoConflict                      a later change stands in the way of an undo
+    ├── NothingLearnt                         no step was better than the weights before the first
     ├── TrainingDiverged                      the loss is not a finite number any more
     ├── TrainingStopped                       a person or the system asked training to stop
     ├── MissingWeights                        pretrained weights are not on this machine
@@ -53,6 +54,7 @@ __all__ = [
     "NoSuchClass",
     "NotCalibrated",
     "NotEnoughTrials",
+    "NothingLearnt",
     "PluginError",
     "TrainingDiverged",
     "TrainingStopped",
@@ -144,6 +146,10 @@ class NoSuchClass(GalleryError):
 
 class UndoConflict(GalleryError):
     """A later change stands in the way of an undo; the message names it."""
+
+
+class NothingLearnt(IlkError):
+    """Training made no weights that validate better than those it started from."""
 
 
 class TrainingDiverged(IlkError):

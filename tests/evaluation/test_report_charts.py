@@ -240,19 +240,19 @@ def found(sizes: dict[str, int], duplicates: int = 0) -> dict[str, object]:
 
 
 def test_the_check_is_told_with_its_numbers() -> None:
-    sizes = {"a": 1, "b": 2, "c": 2, "d<": 9}
+    sizes = {"a": 1, "b": 2, "c": 2, "e": 2, "d<": 7}
     html = check_section(found(sizes, duplicates=2))
     for name, value in (
         ("items", "14"),
-        ("classes", "4"),
+        ("classes", "5"),
         ("classes of one item", "1"),
         ("groups of duplicates", "2"),
-        ("smallest, largest class", "1, 9"),
+        ("smallest, largest class", "1, 7"),
     ):
         assert f"<dt>{name}</dt><dd>{value}</dd>" in html
     assert "equal files, in more than one class" in html
     assert "d&lt;" in html
-    assert "per batch. The median class" in html
+    assert "per batch. Photographs, the median class" in html
     bars = attributes(re.findall(r"<svg.*</svg>", html)[0], "hill near", "height")
     assert [float(height) > 0 for height in bars] == [True, True, *[False] * (len(bars) - 3), True]
 

@@ -18,6 +18,7 @@ from ilk.training.checkpoints import save_checkpoint
 TINY = (
     "schedule.steps=8",
     "schedule.validate_every=3",
+    "trainer.mode=whole",
     "batch.classes=4",
     "batch.items_per_class=2",
     "encoder.name=small",

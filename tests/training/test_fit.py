@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ilk.config import load_run
 from ilk.embedding import embed_items
 from ilk.encoders.module import ModuleEncoder
 from ilk.encoders.onnx import open_encoder
-from ilk.errors import ConfigError, DataError, MissingExtra
+from ilk.errors import ConfigError, DataError, MissingExtra, NothingLearnt
 from ilk.evaluation.retrieval import retrieval
 from ilk.items import Item, Items
 from ilk.preprocess import Preprocess
@@ -62,7 +63,7 @@ def test_the_seed_decides_alone(
         np.random.seed(i)
         random.seed(i)
         run = tiny_run(f"seed={seed}", f"trainer.precision={precision}")
-        out = fit(run, items=patterns, output=tmp_path / f"{i}")
+        out = fit(run, items=patterns, output=tmp_path / f"{i}", allow_untrained=True)
         weights.append((out / "weights.safetensors").read_bytes())
     assert weights[0] == weights[1] != weights[2]
 
@@ -130,10 +131,9 @@ def test_skipped_items_are_told_and_left_out(trained: Path) -> None:
     assert sum(line.startswith("skipped broken.png: ") for line in told) == 1
 
 
-@pytest.mark.usefixtures("no_export")
-def test_weights_that_training_only_spoils_are_kept(
-    tiny_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def spoiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every step spoil the weights."""
     plain = TrainingModule.optimizer_step
 
     def spoil(self: TrainingModule, *args: Any, **kwargs: Any) -> None:
@@ -142,12 +142,65 @@ def test_weights_that_training_only_spoils_are_kept(
             parameter.data.zero_()
 
     monkeypatch.setattr(TrainingModule, "optimizer_step", spoil)
-    encoder = _linear_encoder()
+
+
+@pytest.mark.usefixtures("spoiling")
+def test_a_run_that_learns_nothing_says_so_and_writes_nothing_unasked(
+    tiny_run: Any, tmp_path: Path
+) -> None:
+    encoder, output = _linear_encoder(), tmp_path / "a"
     before = {k: v.clone() for k, v in encoder.state_dict().items()}
     told: list[str] = []
-    fit(tiny_run(), items=_rows(), encoder=encoder, output=tmp_path / "a", tell=told.append)
+    options: dict[str, Any] = {"items": _rows(), "output": output, "tell": told.append}
+    with pytest.raises(NothingLearnt, match=r"learnt nothing .* --resume --allow-untrained"):
+        fit(tiny_run(), encoder=encoder, **options)
+    assert not output.exists()
+    again = _linear_encoder()
+    fit(tiny_run(), encoder=again, **options, resume=True, allow_untrained=True)
     assert "taking the weights of step 0" in told
-    assert all(torch.equal(v, before[k]) for k, v in encoder.state_dict().items())
+    assert any(line.startswith("WARNING") for line in told)
+    assert all(torch.equal(v, before[k]) for k, v in again.state_dict().items())
+    assert "These are the weights that training started from" in (output / "CARD.md").read_text()
+
+
+def test_two_validation_classes_give_no_interval(trained: Path) -> None:
+    figures = Artifact.load(trained).manifest.metrics
+    assert [(f["num_classes"], f["low"], f["high"]) for f in figures] == [(2, None, None)] * 2
+    assert all("too few for an interval" in f["note"] for f in figures)
+    told = trained.with_name("told").read_text()
+    assert "2 validation classes are too few to choose weights by" in told
+
+
+@pytest.mark.usefixtures("no_export")
+def test_a_head_whose_validation_gets_worse_stops_early(
+    patterns: Items, tiny_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worse = {0: 0.5, 1: 0.7, 2: 0.6, 3: 0.7, 4: 0.6, 5: 0.6, 6: 0.69, 7: 0.9, 8: 0.9}
+    plain = TrainingModule.on_validation_epoch_end
+
+    def get_worse(self: TrainingModule) -> None:
+        plain(self)
+        self.scores[self.step] = worse[self.step]
+
+    monkeypatch.setattr(TrainingModule, "on_validation_epoch_end", get_worse)
+    settings = ("schedule.validate_every=1", "schedule.steps=8")
+    told: list[str] = []
+    for mode, last in (("head", 6), ("whole", 8)):
+        run, output = tiny_run(f"trainer.mode={mode}", *settings), tmp_path / mode
+        fit(run, items=patterns, output=output, tell=told.append)
+        _, facts = load_checkpoint(tmp_path / f"{mode}.run" / "checkpoints" / "last.safetensors")
+        assert facts["step"] == last
+        assert facts["best_step"] == {"head": 3, "whole": 8}[mode]
+    assert sum("stopped early, at step 6 of 8" in line for line in told) == 1
+    shutil.rmtree(tmp_path / "head")
+    fit(
+        tiny_run("trainer.mode=head", *settings),
+        items=patterns,
+        output=tmp_path / "head",
+        resume=True,
+    )
+    _, facts = load_checkpoint(tmp_path / "head.run" / "checkpoints" / "last.safetensors")
+    assert facts["step"] == 6  # it has ended, and is not gone on with
 
 
 @pytest.mark.usefixtures("no_export")

@@ -8,12 +8,12 @@ import pytest
 from torch import nn
 
 from ilk.config import load_run
+from ilk.data_rules import DataFacts, look_at
 from ilk.encoders.module import ModuleEncoder
 from ilk.errors import ConfigError, DataError, PluginError
 from ilk.items import Items
 from ilk.preprocess import Preprocess
-from ilk.training import defaults
-from ilk.training.defaults import DataFacts, EncoderFacts, choose_encoder, look_at, resolve
+from ilk.training.defaults import EncoderFacts, choose_encoder, resolve
 from ilk.training.plan import make_plan
 
 DRAWINGS = DataFacts(kind="drawing", num_items=8000, num_classes=400, median_class_size=20)
@@ -180,6 +180,42 @@ def test_too_few_classes_are_refused(patterns: Items, tiny_run: Any) -> None:
         make_plan(tiny_run(), patterns.of_classes(["c0", "c1", "c2"]))
 
 
+@pytest.mark.parametrize(
+    ("overrides", "facts", "encoder", "mode", "loss"),
+    [
+        ((), {"num_classes": 19}, RESNET, "head", "normalized_softmax"),
+        ((), {"num_classes": 20}, RESNET, "whole", "triplet"),
+        ((), {"num_classes": 12, "kind": "drawing"}, RESNET, "whole", "triplet"),
+        ((), {"num_classes": 11, "kind": "drawing"}, RESNET, "head", "normalized_softmax"),
+        (("trainer.mode=whole",), {"num_classes": 5}, RESNET, "whole", "triplet"),
+        (("trainer.mode=head",), {}, RESNET, "head", "normalized_softmax"),
+        (("trainer.mode=head", "loss.name=triplet"), {}, RESNET, "head", "triplet"),
+        ((), {"num_classes": 5}, SCRATCH, "whole", "triplet"),
+        ((), {"num_classes": 5}, replace(RESNET, has_head=False), "whole", "triplet"),
+        (("augment.rotations_as_classes=true",), {"num_classes": 19}, RESNET, "whole", "triplet"),
+        ((), {"num_classes": 5, "kind": "array"}, RESNET, "whole", "triplet"),
+    ],
+)
+def test_few_classes_leave_the_backbone_as_it_is(
+    overrides: tuple[str, ...],
+    facts: dict[str, Any],
+    encoder: EncoderFacts,
+    mode: str,
+    loss: str,
+) -> None:
+    run = _resolved(*overrides, facts=replace(PHOTOS, **facts), encoder=encoder)
+    assert (run.trainer.mode, run.loss.name) == (mode, loss)
+    assert run.schedule.patience == (3 if mode == "head" else 0)
+
+
+def test_the_plan_says_why_the_backbone_stays(patterns: Items, tiny_run: Any) -> None:
+    lines = "\n".join(make_plan(tiny_run("trainer.mode=auto"), patterns).lines())
+    assert "8 training classes are too few to train a whole net on (fewer than 12)" in lines
+    assert "trainer.mode=whole trains all" in lines
+    assert "steps of the head alone" in lines
+    assert "too few to train" not in "\n".join(make_plan(tiny_run(), patterns).lines())
+
+
 def test_class_weights_count_rotations(patterns: Items, tiny_run: Any) -> None:
     run = tiny_run("loss.name=normalized_softmax", "augment.rotations_as_classes=true")
     loss: Any = make_plan(run, patterns).loss
@@ -191,4 +227,4 @@ def test_the_lines_say_what_happens(patterns: Items, tiny_run: Any) -> None:
     for part in ("40 items of 8 classes", "10 items of 2 classes", "small", "untrained", "4 x 2"):
         assert part in text
     assert "8 steps" in text
-    assert defaults.look_at(patterns).kind == "drawing"
+    assert look_at(patterns).kind == "drawing"

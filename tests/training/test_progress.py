@@ -94,7 +94,13 @@ def test_without_a_terminal_a_minute_never_passes_in_silence(
     monkeypatch.setattr(FIT, "Display", lambda tell, **_: Display(tell, clock=lambda: now[0]))
     told: list[tuple[float, str]] = []
     run = tiny_run("schedule.validate_every=8", "trainer.log_every=100")
-    fit(run, items=patterns, output=tmp_path / "a", tell=lambda line: told.append((now[0], line)))
+    fit(
+        run,
+        items=patterns,
+        output=tmp_path / "a",
+        allow_untrained=True,
+        tell=lambda line: told.append((now[0], line)),
+    )
     steps = [(at, line) for at, line in told if line.startswith("step ")]
     assert [at for at, _ in steps] == [0, 75, 150, 200]
     between = steps[1][1]
@@ -116,7 +122,8 @@ def test_what_comes_before_the_first_step_is_told_too(
     told: list[str] = []
     for mode in ("whole", "head"):
         run = tiny_run(f"trainer.mode={mode}")
-        fit(run, items=patterns, output=tmp_path / mode, tell=told.append)
+        output = tmp_path / mode
+        fit(run, items=patterns, output=output, allow_untrained=True, tell=told.append)
     for what in ("training items read", "training items through the backbone"):
         assert any(line.endswith(f" of 40 {what}") for line in told), what
 
@@ -133,5 +140,6 @@ def test_figures_are_on_disk_while_training_goes_on(
             seen.append(max(int(row["step"]) for row in csv.DictReader(file)))
 
     monkeypatch.setattr(TrainingModule, "on_train_batch_start", look)
-    fit(tiny_run("schedule.validate_every=8"), items=patterns, output=tmp_path / "a")
+    run = tiny_run("schedule.validate_every=8")
+    fit(run, items=patterns, output=tmp_path / "a", allow_untrained=True)
     assert seen == [0, 0, 2, 2, 4, 4, 6, 6]

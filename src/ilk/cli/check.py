@@ -170,11 +170,12 @@ def _print_shared(found: Check) -> None:
 
 
 def _print_batch(found: Check) -> None:
+    """Print what `ilk train` would take of these items."""
     echo_bold("\nTraining")
     batch = found.batch
     if batch is None:
-        click.echo("  nothing can be learnt: there must be two classes with two items each")
+        click.echo(f"  nothing can be learnt: {found.no_batch_reason}")
         return
     click.echo(f"  {batch.classes} classes x {batch.items_per_class} items per batch")
-    click.echo(f"  {batch.reason}")
-    click.echo(f"  {batch.validation_reason}")
+    for reason in (batch.reason, batch.validation_reason, batch.mode_reason):
+        click.echo(f"  {reason}")

@@ -49,6 +49,11 @@ _NAMES = {
     is_flag=True,
     help="Replace an existing artifact, or discard a run that was stopped.",
 )
+@click.option(
+    "--allow-untrained",
+    is_flag=True,
+    help="Write the weights that it started from if no step was better; else that is an error.",
+)
 def train(
     source: str,
     config: Path | None,
@@ -56,6 +61,7 @@ def train(
     output: Path | None,
     resume: bool,
     overwrite: bool,
+    allow_untrained: bool,
 ) -> None:
     """Train an encoder artifact from labelled items.
 
@@ -76,6 +82,7 @@ def train(
         output=output,
         resume=resume,
         overwrite=overwrite,
+        allow_untrained=allow_untrained,
         tell=_tell if is_main else _keep_silent,
         show_bar=is_main and sys.stderr.isatty(),
     )
@@ -101,6 +108,7 @@ def _settings(
 def _report(output: Path) -> None:
     """Print where the artifact is, how it validated, and what to do next."""
     from ilk.artifact import Artifact
+    from ilk.data_rules import FEW_VALIDATION_CLASSES
 
     artifact = Artifact.load(output)
     click.echo(f"\nwrote {output}, fingerprint {artifact.encoder_fingerprint[:12]}")
@@ -109,6 +117,8 @@ def _report(output: Path) -> None:
         interval = ""
         if figure["low"] is not None:
             interval = f"  (95 % interval {figure['low']:.3f} to {figure['high']:.3f})"
+        elif figure["num_classes"] < FEW_VALIDATION_CLASSES:
+            interval = f"  (of {figure['num_classes']} classes: too few for an interval)"
         click.echo(f"  {name}: {figure['value']:.3f}{interval}")
     click.echo(f"next: ilk evaluate {shlex.quote(str(output))} SOURCE-OF-UNSEEN-CLASSES")
 

@@ -38,6 +38,7 @@ _RANGES: dict[str, tuple[int, bool, float]] = {
     "schedule.final": _SHARE,
     "schedule.head_only_epochs": _ZERO_OR_MORE,
     "schedule.validate_every": _ABOVE_ZERO,
+    "schedule.patience": _ZERO_OR_MORE,
     "trainer.average": _SHARE,
     "trainer.devices": _ABOVE_ZERO,
     "trainer.log_every": _ABOVE_ZERO,

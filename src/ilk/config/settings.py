@@ -75,7 +75,7 @@ class Encoder:
 class Loss:
     """What training makes small: a plugin of `ilk.losses` and its options."""
 
-    name: str = "triplet"
+    name: str = "auto"
     options: Options = field(default_factory=dict)
 
 
@@ -138,13 +138,15 @@ class Schedule:
     """How long the backbone stays as it is at first."""
     validate_every: int | Auto = "auto"
     """In steps."""
+    patience: int | Auto = "auto"
+    """After how many validations in a row without a better one to stop; 0 never stops early."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trainer:
     """What is trained, on what, and what is written down."""
 
-    mode: Literal["whole", "head"] = "whole"
+    mode: Literal["auto", "whole", "head"] = "auto"
     """"head" runs the backbone once over every item and trains the head on what comes out."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     average: float = 0.0

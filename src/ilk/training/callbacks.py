@@ -17,7 +17,37 @@ from ilk.errors import DataError, TrainingStopped
 from ilk.training.checkpoints import load_checkpoint, nested, save_checkpoint
 from ilk.training.module import TrainingModule
 
-__all__ = ["Keeper", "Stopper"]
+__all__ = ["Keeper", "Patience", "Stopper", "has_lost_patience"]
+
+
+def has_lost_patience(scores: Mapping[int, float], patience: int) -> bool:
+    """Return whether the last `patience` validations were all worse than the best before them.
+
+    Example:
+        >>> scores = {0: 0.5, 10: 0.7, 20: 0.6, 30: 0.65}
+        >>> has_lost_patience(scores, 2), has_lost_patience(scores, 3), has_lost_patience(scores, 0)
+        (True, False, False)
+    """
+    best_step = max(scores, key=lambda step: (scores[step], step), default=0)
+    return 0 < patience <= sum(step > best_step for step in scores)
+
+
+@final
+class Patience(Callback):
+    """Ends a run whose validation has long been getting worse.
+
+    Args:
+        patience: How many validations in a row; 0 never ends it.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the scores after every validation."""
+        assert isinstance(pl_module, TrainingModule)
+        if has_lost_patience(pl_module.scores, self._patience):
+            trainer.should_stop = True
 
 
 @final

@@ -13,39 +13,22 @@ import os
 from dataclasses import dataclass, replace
 from typing import Literal, final
 
-import numpy as np
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ilk.config import Run
+from ilk.data_rules import DataFacts, batch_size
 from ilk.detecting import WHOLE_IMAGE
 from ilk.encoders.trainable import TrainableEncoder
-from ilk.errors import UnreadableItem
-from ilk.items import Items
-from ilk.preprocess import read_image
 from ilk.training.hardware import choose_accelerator, choose_precision
 
-__all__ = ["DataFacts", "EncoderFacts", "choose_encoder", "look_at", "resolve"]
+__all__ = ["EncoderFacts", "choose_encoder", "resolve"]
 
-Kind = Literal["drawing", "photo", "array"]
-
-_SMALL_PIXELS = 160
-"""Pictures whose median longer side is at most this are small."""
-_NUM_LOOKED_AT = 32
 _AREA_OF_CROPS = 0.8
 """Smallest part of a detector's crop that augmentation takes, as a share of its area."""
+_HEAD_PATIENCE = 3
+"""How many validations in a row a head alone may be worse; one in ten of its steps each."""
 _SMALL_SET = 20_000
 """Up to this many items, the statistics of a pretrained batch norm are better than one's own."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class DataFacts:
-    """What the training items are like."""
-
-    kind: Kind
-    num_items: int
-    num_classes: int
-    median_class_size: int
 
 
 @final
@@ -71,20 +54,6 @@ class EncoderFacts:
         )
 
 
-def look_at(items: Items) -> DataFacts:
-    """Return what training items are like, from all labels and a few pictures.
-
-    Small grey pictures are drawings, other pictures are photographs.
-    """
-    sizes = sorted(items.class_sizes.values())
-    return DataFacts(
-        kind=_kind(items),
-        num_items=len(items),
-        num_classes=len(items.classes),
-        median_class_size=sizes[len(sizes) // 2],
-    )
-
-
 def choose_encoder(run: Run, facts: DataFacts) -> Run:
     """Return the run with an encoder by name: the small net for drawings, else one of timm."""
     if run.encoder.name != "auto":
@@ -102,12 +71,28 @@ def resolve(run: Run, facts: DataFacts, encoder: EncoderFacts) -> Run:
         facts: Of the training items, without those of validation.
         encoder: What the encoder is like.
     """
+    run = _resolve_mode(run, facts, encoder)
     run = _resolve_augment(run, facts)
     run = _resolve_loss(run, encoder)
     run = _resolve_batch(run, facts)
     run = _resolve_schedule(run, facts, encoder)
     run = _resolve_hardware(run)
     return _resolve_optimizer(run, facts, encoder)
+
+
+def _resolve_mode(run: Run, facts: DataFacts, encoder: EncoderFacts) -> Run:
+    """Leave a backbone that knows something as it is where there are few classes to learn from.
+
+    A small net knows little before it has learnt, but what it passes on has served better than
+    what it learns from a few classes of drawings.
+    """
+    mode = run.trainer.mode
+    if mode == "auto":
+        is_worth_keeping = encoder.is_pretrained or run.encoder.name == "small"
+        is_few = facts.has_few_classes and not run.augment.rotations_as_classes
+        is_fixed = is_few and is_worth_keeping and encoder.has_head and facts.kind != "array"
+        mode = "head" if is_fixed else "whole"
+    return replace(run, trainer=replace(run.trainer, mode=mode))
 
 
 def _resolve_augment(run: Run, facts: DataFacts) -> Run:
@@ -124,21 +109,23 @@ def _resolve_augment(run: Run, facts: DataFacts) -> Run:
 
 
 def _resolve_loss(run: Run, encoder: EncoderFacts) -> Run:
-    """Ask for a wider margin of an untrained net, whose cosines start close together."""
-    if run.loss.name != "triplet" or run.distance.name != "cosine" or "margin" in run.loss.options:
-        return run
-    margin = 0.1 if encoder.is_pretrained else 0.2
-    return replace(run, loss=replace(run.loss, options={**run.loss.options, "margin": margin}))
+    """Choose a loss by what learns, as docs/training.md shows, and a margin for triplets.
+
+    An untrained net, whose cosines start close together, is asked for a wider one.
+    """
+    loss = run.loss
+    if loss.name == "auto":
+        name = "normalized_softmax" if run.trainer.mode == "head" else "triplet"
+        loss = replace(loss, name=name)
+    if loss.name == "triplet" and run.distance.name == "cosine" and "margin" not in loss.options:
+        margin = 0.1 if encoder.is_pretrained else 0.2
+        loss = replace(loss, options={**loss.options, "margin": margin})
+    return replace(run, loss=loss)
 
 
 def _resolve_batch(run: Run, facts: DataFacts) -> Run:
-    items_per_class = run.batch.items_per_class
-    if items_per_class == "auto":
-        most = 8 if facts.kind == "drawing" else 4
-        items_per_class = max(2, min(most, facts.median_class_size))
-    classes = run.batch.classes
-    if classes == "auto":
-        classes = max(2, min(32, facts.num_classes))
+    fitting = zip((run.batch.classes, run.batch.items_per_class), batch_size(facts), strict=True)
+    classes, items_per_class = (fits if own == "auto" else own for own, fits in fitting)
     return replace(run, batch=replace(run.batch, classes=classes, items_per_class=items_per_class))
 
 
@@ -161,10 +148,18 @@ def _resolve_schedule(run: Run, facts: DataFacts, encoder: EncoderFacts) -> Run:
     every = schedule.validate_every
     if every == "auto":
         every = max(1, math.ceil(int(steps) / 10))
+    patience = schedule.patience
+    if patience == "auto":
+        patience = _HEAD_PATIENCE if run.trainer.mode == "head" else 0
     return replace(
         run,
         schedule=replace(
-            schedule, steps=steps, epochs=0.0, head_only_epochs=head_only, validate_every=every
+            schedule,
+            steps=steps,
+            epochs=0.0,
+            head_only_epochs=head_only,
+            validate_every=every,
+            patience=patience,
         ),
     )
 
@@ -216,26 +211,3 @@ def _resolve_optimizer(run: Run, facts: DataFacts, encoder: EncoderFacts) -> Run
 
 def _or(value: float | Literal["auto"], automatic: float) -> float:
     return automatic if value == "auto" else value
-
-
-def _kind(items: Items) -> Kind:
-    """Tell drawings from photographs by pictures spread over the items."""
-    positions = np.unique(np.linspace(0, len(items) - 1, _NUM_LOOKED_AT).astype(int))
-    sides, are_grey = [], []
-    for item in items.take(positions).items:
-        if isinstance(item.source, np.ndarray) and not _is_picture(item.source):
-            return "array"
-        try:
-            picture = read_image(item.source, name=item.name, box=item.box)
-        except (UnreadableItem, OSError):
-            continue
-        sides.append(max(picture.shape[:2]))
-        spread = picture.max(2).astype(int) - picture.min(2)
-        are_grey.append(float(np.mean(spread > 16)) < 0.01)
-    is_drawing = bool(sides) and np.median(sides) <= _SMALL_PIXELS and np.mean(are_grey) > 0.9
-    return "drawing" if is_drawing else "photo"
-
-
-def _is_picture(array: np.ndarray) -> bool:
-    is_shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
-    return array.dtype == np.uint8 and is_shaped

@@ -66,6 +66,7 @@ def export_artifact(
     output: str | Path,
     seed: int = 0,
     training_hashes: Sequence[str] | None = None,
+    limits: Sequence[str] = (),
     on_unreadable: OnUnreadable = "stop",
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -87,6 +88,7 @@ def export_artifact(
         output: The folder to make.
         seed: Of the run.
         training_hashes: `Item.content_hash` of the training items, if they are known already.
+        limits: What the card should say beside what it says of every encoder, a sentence each.
         on_unreadable: Whether an item that cannot be read stops the export.
         overwrite: Whether an artifact at `output` is replaced.
         progress: Called with (items done, items in all) while the cohort is embedded.
@@ -127,7 +129,7 @@ def export_artifact(
         pretrained_on=frozen.pretrained_on,
     )
     name = Path(output).resolve().name
-    card = _card(name, parts, training_items, held_out.items, serving.fingerprint)
+    card = _card(name, parts, training_items, held_out.items, serving.fingerprint, limits)
     return write_artifact(output, replace(parts, card=card), overwrite=overwrite)
 
 
@@ -194,7 +196,12 @@ def _describe(frozen: TrainableEncoder, config: Mapping[str, Any]) -> dict[str, 
 
 
 def _card(
-    name: str, parts: ArtifactParts, training: Items, held_out: Items, fingerprint: str
+    name: str,
+    parts: ArtifactParts,
+    training: Items,
+    held_out: Items,
+    fingerprint: str,
+    limits: Sequence[str],
 ) -> str:
     loss = parts.config.get("loss")
     words = [parts.encoder.get("name", ""), parts.encoder.get("backbone", "")]
@@ -219,5 +226,6 @@ def _card(
         seed=parts.seed,
         versions=parts.versions,
         fingerprint=fingerprint,
+        limits=limits,
     )
     return render_card(facts)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 
 from ilk.config import Run
 from ilk.datasets import open_source
 from ilk.encoders.trainable import TrainableEncoder
-from ilk.errors import ConfigError
+from ilk.errors import ConfigError, NothingLearnt
 from ilk.items import Items
 from ilk.training.assembly import items_hash, load_parts, make_data, make_module
 from ilk.training.batches import in_order
-from ilk.training.callbacks import Keeper, Stopper
+from ilk.training.callbacks import Keeper, Patience, Stopper, has_lost_patience
 from ilk.training.cutting import cut_out
 from ilk.training.export import export_artifact
 from ilk.training.folder import RunFolder
@@ -43,6 +44,7 @@ def fit(
     output: str | Path,
     resume: bool = False,
     overwrite: bool = False,
+    allow_untrained: bool = False,
     tell: Callable[[str], None] = lambda line: None,
     show_bar: bool = False,
 ) -> Path:
@@ -60,6 +62,8 @@ def fit(
         output: The folder to make. Beside it, OUTPUT.run holds settings, checkpoints and logs.
         resume: Whether to go on with a run that was stopped.
         overwrite: Whether to replace an artifact, and forget a run that was stopped.
+        allow_untrained: Whether to write the weights that training started from, where no step
+            validated as well.
         tell: Takes lines about what is happening.
         show_bar: Whether to draw a progress bar on standard error.
 
@@ -71,6 +75,7 @@ def fit(
         DataError: The items cannot be used: too few classes, one unreadable, none or several of
             what the detector looks for in a picture.
         MissingWeights: Pretrained weights are not on this machine.
+        NothingLearnt: No step validated as well as the weights before the first.
         TrainingStopped: Ctrl-C or SIGTERM; `resume` goes on.
         TrainingDiverged: The loss is not a finite number any more.
         OSError: The output cannot be written.
@@ -93,7 +98,21 @@ def fit(
         tell(line)
     gpus = range(run.trainer.devices) if plan.run.trainer.accelerator == "gpu" else ()
     with torch.random.fork_rng(devices=gpus):
-        return _train(plan, folder, display, resume=resume, overwrite=overwrite)
+        done = _train(plan, folder, display, resume=resume)
+        if done is None:
+            return folder.output
+        limits = _limits(done.module, folder, display, allow_untrained=allow_untrained)
+        return _export(plan, folder, display, done, limits, overwrite=overwrite)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Done:
+    """A module with the best of its weights, and what it learnt and was judged by."""
+
+    module: TrainingModule
+    training: Contents
+    validation: Contents
 
 
 def _train(
@@ -102,8 +121,8 @@ def _train(
     display: Display,
     *,
     resume: bool,
-    overwrite: bool,
-) -> Path:
+) -> _Done | None:
+    """Train, and return what came of it in the main process."""
     run, tell = plan.run, display.tell
     training, validation = load_parts(plan, display)
     module = make_module(plan, training, validation)
@@ -112,6 +131,7 @@ def _train(
         keeper.restore(module)
         tell(f"going on after step {module.step}")
     steps, every = int(run.schedule.steps), int(run.schedule.validate_every)
+    patience = int(run.schedule.patience)
     how = f"go on with --resume, what is needed is in {folder.path}"
     with Stopper(keeper, validate_every=every, num_steps=steps, how_to_continue=how) as stopper:
         loggers = make_loggers(
@@ -124,7 +144,7 @@ def _train(
             trainer = make_trainer(
                 run,
                 loggers=loggers,
-                callbacks=[keeper, stopper, Progress(display, num_steps=steps)],
+                callbacks=[keeper, stopper, Patience(patience), Progress(display, num_steps=steps)],
                 num_steps=steps - module.step,
             )
             data = make_data(plan, training, validation, module)
@@ -132,26 +152,55 @@ def _train(
                 # What training does to the weights it starts from may be to spoil them.
                 trainer.validate(module, datamodule=data, verbose=False)
             log_settings(loggers, run, module)
-            if module.step < steps:
+            if module.step < steps and not has_lost_patience(module.scores, patience):
                 trainer.fit(module, datamodule=data)
     trainer.strategy.barrier()
+    if module.step < steps:
+        tell(
+            f"stopped early, at step {module.step} of {steps}: the last {patience} validations "
+            "were worse than the best (schedule.patience=0 goes on to the end)"
+        )
     keeper.load_best(module)
     tell(f"taking the weights of step {keeper.best_step}")
-    if not trainer.is_global_zero:
-        return folder.output
-    return _export(plan, folder, display, module, training, validation, overwrite=overwrite)
+    return _Done(module, training, validation) if trainer.is_global_zero else None
+
+
+def _limits(
+    module: TrainingModule, folder: RunFolder, display: Display, *, allow_untrained: bool
+) -> tuple[str, ...]:
+    """Return what the card should say of a run that learnt nothing, if that is allowed.
+
+    Raises:
+        NothingLearnt: It is not.
+    """
+    scores = module.scores
+    if max(scores, key=lambda step: (scores[step], step)):
+        return ()
+    later = max((score for step, score in scores.items() if step), default=float("nan"))
+    found = (
+        f"validation MAP@R was {scores[0]:.3f} before the first step and at most {later:.3f} after "
+        "it, so training learnt nothing that helps on other classes"
+    )
+    if not allow_untrained:
+        raise NothingLearnt(
+            f"{found}; no artifact was written. Give it more classes (`ilk check`), more steps, "
+            "another loss or a lower optimizer.learning_rate, or take the weights that it started "
+            f"from with --resume --allow-untrained; the run is in {folder.path}"
+        )
+    display.tell(f"WARNING        {found}; these are the weights that it started from")
+    return (f"These are the weights that training started from: {found}.",)
 
 
 def _export(
     plan: Plan,
     folder: RunFolder,
     display: Display,
-    module: TrainingModule,
-    training: Contents,
-    validation: Contents,
+    done: _Done,
+    limits: Sequence[str],
     *,
     overwrite: bool,
 ) -> Path:
+    module, training, validation = done.module, done.training, done.validation
     embeddings, positions = module.embed(validation.batches(in_order(len(validation.items), 256)))
     class_ids = validation.items.class_ids[positions.numpy()]
     display.tell("writing the artifact")
@@ -167,6 +216,7 @@ def _export(
             seed=plan.run.seed,
             on_unreadable=plan.run.data.on_unreadable,
             progress=count,
+            limits=limits,
             overwrite=overwrite,
         )
 

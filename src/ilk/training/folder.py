@@ -92,7 +92,8 @@ class RunFolder:
         if resume:
             before = load_run(self.settings)
             for path, old, new in differences(before, run):
-                if path not in _MAY_DIFFER:
+                # What an earlier version did not settle is settled now.
+                if path not in _MAY_DIFFER and old != "auto":
                     raise ConfigError(
                         f"{path}: the run was started with {old!r} and cannot go on with {new!r}; "
                         "leave it as it was, or start again with --overwrite"

@@ -10,6 +10,13 @@ import torch
 
 from ilk import plugins
 from ilk.config import Encoder, Run
+from ilk.data_rules import (
+    FEW_VALIDATION_CLASSES,
+    DataFacts,
+    few_classes_reason,
+    few_validation_reason,
+    look_at,
+)
 from ilk.detecting import WHOLE_IMAGE
 from ilk.detector import Detector
 from ilk.distances import Distance, distance_from_settings
@@ -21,7 +28,7 @@ from ilk.split import Split, merge_splits, split_items, takes_part
 from ilk.training.augment import Augment, make_augment
 from ilk.training.construct import construct, with_defaults
 from ilk.training.cutting import make_detector
-from ilk.training.defaults import DataFacts, EncoderFacts, choose_encoder, look_at, resolve
+from ilk.training.defaults import EncoderFacts, choose_encoder, resolve
 from ilk.training.hardware import describe_device
 from ilk.words import counted
 
@@ -41,6 +48,8 @@ class Plan:
     distance: Distance
     loss: Loss
     augment: Augment
+    notes: tuple[str, ...] = ()
+    """Why something is other than usual, a sentence each."""
 
     def lines(self) -> list[str]:
         """Return in a few lines what is going to happen."""
@@ -60,6 +69,7 @@ class Plan:
             f"{run.batch.classes} x {run.batch.items_per_class} per batch, {run.schedule.steps} "
             + ("steps of the head alone" if run.trainer.mode == "head" else "steps"),
             f"device         {describe_device(run.trainer.accelerator, run.trainer.devices)}",
+            *(f"note           {note}" for note in self.notes),
         ]
 
     def _detector_lines(self) -> list[str]:
@@ -106,12 +116,18 @@ def make_plan(
             split = _split(run, cut(run, detector, items))
             # What the pictures are like does not change by cutting; how many there are does.
             facts = replace(look_at(split.training), kind=facts.kind)
+        is_open = run.trainer.mode == "auto"
         run = resolve(run, facts, EncoderFacts.of(encoder))
         _refuse_contradictions(run, encoder)
         distance = _build_distance(run)
         run, loss = _build_loss(run, distance, encoder, facts)
     run, augment = _build_augment(run, encoder)
-    return Plan(run, split, detector, encoder, distance, loss, augment)
+    notes = []
+    if is_open and run.trainer.mode == "head":
+        notes.append(f"{few_classes_reason(facts)} (trainer.mode=whole trains all)")
+    if (num_classes := len(split.validation.classes)) < FEW_VALIDATION_CLASSES:
+        notes.append(few_validation_reason(num_classes))
+    return Plan(run, split, detector, encoder, distance, loss, augment, tuple(notes))
 
 
 def _split(run: Run, items: Items) -> Split:

@@ -37,7 +37,8 @@ def _recommendation(found: Mapping[str, Any]) -> str:
     batch = found.get("batch")
     if not batch:
         return ""
-    reasons = [str(batch[key]) for key in ("reason", "validation_reason") if batch.get(key)]
+    keys = ("reason", "validation_reason", "mode_reason")
+    reasons = [str(batch[key]) for key in keys if batch.get(key)]
     told = "".join(f" {words[:1].upper()}{words[1:].rstrip('.')}." for words in reasons)
     return (
         f"<p><b>To train on it:</b> {batch.get('classes')} classes with "
