@@ -89,7 +89,8 @@ def test_a_newer_version(store: SqliteStore, path: Path) -> None:
     database.execute(f"pragma user_version={schema.version() + 1}")
     database.close()
     for is_read_only in (False, True):
-        with pytest.raises(NewerGallery, match=r"version 2, this ilk reads up to 1; upgrade ilk"):
+        told = f"version {schema.version() + 1}, this ilk reads up to {schema.version()}; upgrade"
+        with pytest.raises(NewerGallery, match=told):
             SqliteStore.open(path, is_read_only=is_read_only)
 
 
@@ -466,14 +467,16 @@ def test_opened_for_reading_only(store: SqliteStore, path: Path, rows: MakeRows)
 
 
 def test_check_tells_what_rows_and_log_disagree_on(store: SqliteStore, rows: MakeRows) -> None:
-    fill(store, rows, 3)
+    fill(store, rows, 4)
     with store._writer.use() as connection:
         nan = np.full(D, np.nan, np.float32).tobytes().hex()
         connection.run("update exemplar set is_live = 0 where id = 2")
         connection.run("update class set label = 'other', touched = 9")
-        connection.run(f"update exemplar set embedding = x'{nan}' where id = 3")
+        connection.run(f"update exemplar set embedding = x'{nan}', checksum = null where id = 3")
+        connection.run(f"update exemplar set embedding = x'{nan}' where id = 4")
     faults = store.check()
     assert any("exemplar 2 has is_live False, the log says True" in f for f in faults)
     assert any("class 1 was touched by a change that is not in the log" in f for f in faults)
     assert any("the embedding of exemplar 3 is not finite" in f for f in faults)
-    assert len(faults) == 3
+    assert any("the embedding of exemplar 4 is damaged: it is not what was" in f for f in faults)
+    assert len(faults) == 4

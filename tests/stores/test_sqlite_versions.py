@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import sqlite3
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -89,6 +90,7 @@ def test_an_older_file_is_brought_up_to_date(
     store.close()
     with monkeypatch.context() as patch:
         two_steps(patch)
+        patch.setattr(schema, "OLDEST_READABLE", newest + 2)
         with pytest.raises(GalleryError, match="open it once for writing, which brings it up"):
             SqliteStore.open(path, is_read_only=True)
         assert version_of(path) == newest
@@ -125,4 +127,30 @@ def test_a_migration_that_fails_changes_nothing(
     assert store.check() == []
     with store._reader.use() as connection:
         assert "note" not in [row[1] for row in connection.rows("pragma table_info(class)")]
+    store.close()
+
+
+def test_a_file_without_checksums_is_read_as_it_is(tmp_path: Path) -> None:
+    """Whoever may not write reads it; whoever may gives every row a checksum, and tokens."""
+    path = unpack(1, tmp_path)
+    store = SqliteStore.open(path, is_read_only=True)
+    with store.reading() as reader:
+        before = state_of(reader, ["hash 1"])
+        del before["tokens"]
+        assert reader.damaged() == []
+        assert reader.token(5) is None
+    assert (store.check(), version_of(path)) == ([], 1)
+    SqliteStore.open(path).close()
+    assert version_of(path) == schema.version()
+    with store.reading() as reader:  # opened before
+        assert state_of(reader, ["hash 1"]).items() >= before.items()
+    store.close()
+    store = SqliteStore.open(path)
+    with store.reading() as reader, store._reader.use() as connection:
+        assert state_of(reader, ["hash 1"]).items() >= before.items()
+        assert len({reader.token(i) for i in range(1, 6)} - {None}) == 5
+        for table in schema.EMBEDDED:
+            rows = connection.rows(f"select embedding, checksum from {table}")
+            assert rows
+            assert all(crc32(embedding) == checksum for embedding, checksum in rows)
     store.close()

@@ -137,13 +137,16 @@ class Access:
                 anywhere and leave it half followed.
         """
         with self._lock:
-            try:
-                if keep:
-                    with self.held() as state:
-                        state.save()
-            except (GalleryError, OSError):
-                pass  # only a cache: on a read-only or full disk the next opening is slower
+            if keep:
+                self.save()
             self.store.close()
+
+    def save(self) -> None:
+        """Keep the search state for the next opening, if that is worth it; others may write."""
+        with self._lock, suppress(GalleryError, OSError):
+            # only a cache: on a read-only or full disk the next opening is slower
+            self._state.refresh()
+            self._state.save()
 
     def _begin_day(self) -> None:
         """Do what is due once a day, if it is a new one; where that cannot be, answer all the same.

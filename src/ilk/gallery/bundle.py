@@ -211,8 +211,12 @@ def _threshold(state: State) -> dict[str, Any] | None:
 
 
 def _write_rows(bundle: BundleWriter, reader: Reader) -> dict[str, int]:
-    """Write classes, exemplars, crops and strangers; return how many there are."""
-    classes, rows = sorted(reader.classes(), key=lambda row: row.id), reader.exemplars()
+    """Write classes, exemplars, crops and strangers; return how many there are.
+
+    Rows whose embedding is damaged are left out, and named by whoever opened the gallery.
+    """
+    classes, damaged = sorted(reader.classes(), key=lambda row: row.id), set(reader.damaged())
+    rows = [row for row in reader.exemplars() if row.id not in damaged]
     position = {row.id: at for at, row in enumerate(classes)}
     told = [
         {

@@ -32,7 +32,8 @@ def erase(
     """Erase a class, or exemplars, in every generation of a gallery; return the receipt.
 
     What belongs to the class is looked up in the transaction that deletes it. The snapshots go
-    first: they are only caches, and none may outlast an erasure that is cut short. The generations
+    first: they are only caches, and none may outlast an erasure that is cut short; afterwards that
+    of the generation in use is written anew, without the rows. The generations
     that are not in use follow, also in what an earlier erasure did not get to.
 
     Args:
@@ -114,7 +115,8 @@ def _erase(access: Access, choose: Callable[[Reader], Chosen]) -> Erased:
     def noting(reader: Reader) -> Chosen:
         chosen = choose(reader)
         own = {row.id for c in chosen.class_ids for row in reader.exemplars(c, is_live=None)}
-        gone[:] = [reader.embeddings(sorted(own | set(chosen.exemplar_ids)))]
+        rows = own | set(chosen.exemplar_ids)
+        gone[:] = [reader.embeddings(sorted(rows - set(reader.damaged(rows))))]
         return chosen
 
     try:
@@ -122,6 +124,7 @@ def _erase(access: Access, choose: Callable[[Reader], Chosen]) -> Erased:
     finally:
         _follow(access)
         forget(access, *gone)
+        access.save()
 
 
 def _follow(access: Access) -> None:

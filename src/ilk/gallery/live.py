@@ -16,7 +16,7 @@ import numpy as np
 
 from ilk.closest import EXEMPLAR, Members
 from ilk.distances import Distance
-from ilk.gallery.snapshot import read_snapshot, write_snapshot
+from ilk.gallery.snapshot import Permission, read_snapshot, write_snapshot
 from ilk.plugins import load
 from ilk.searcher import Searcher
 from ilk.store import Delta, Reader
@@ -40,6 +40,8 @@ class Moved:
         self.dropped = np.zeros(0, np.int64)
         self.put = np.zeros(0, np.int64)
         self.embeddings = np.zeros((0, embedding_size), np.float32)
+        self.damaged: list[int] = []
+        """Rows that were left out, because their embedding is not what was written."""
 
     @property
     def num_rows(self) -> int:
@@ -88,13 +90,21 @@ class Live:
             if delta.sequence == self.sequence:
                 return moved
             moved.settings_changed |= delta.settings_changed
+            moved.damaged += delta.damaged.tolist()
             self._apply(delta, reader, moved)
             self.sequence = delta.sequence
 
-    def load(self, path: Path, expect: dict[str, Any]) -> dict[str, np.ndarray]:
-        """Start from a snapshot if there is a fitting one; return its further arrays."""
+    def load(self, path: Path, expect: dict[str, Any], reader: Reader) -> dict[str, np.ndarray]:
+        """Start from a snapshot if there is a fitting one; return its further arrays.
+
+        It fits if the change that it was written after is in the history of the store: not if a
+        backup of one of them was restored beside the other.
+        """
         snapshot = read_snapshot(path, expect=expect)
         if snapshot is None:
+            return {}
+        token = reader.token(int(snapshot.header["sequence"]))
+        if token is None or token != snapshot.header.get("token"):
             return {}
         arrays = dict(snapshot.arrays)
         own = {name: arrays.pop(name) for name in _ARRAYS}
@@ -109,17 +119,24 @@ class Live:
         self.sequence = int(snapshot.header["sequence"])
         return arrays
 
-    def save(self, path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        """Write a snapshot with further arrays of the owner's."""
+    def save(
+        self,
+        path: Path,
+        header: dict[str, Any],
+        arrays: dict[str, np.ndarray],
+        permission: Permission,
+    ) -> bool:
+        """Write a snapshot with further arrays of the owner's; return whether it was written."""
         ids, embeddings = self.searcher.rows()
         members = self.members.all()
         own = [ids, embeddings, members, self.members.class_of(members)]
         own.append(self.members.role_of(members))
         named = dict(zip(_ARRAYS, own, strict=True))
-        write_snapshot(path, header | {"sequence": self.sequence}, named | arrays)
+        whole = header | {"sequence": self.sequence}
+        return write_snapshot(path, whole, named | arrays, permission=permission)
 
     def _apply(self, delta: Delta, reader: Reader, moved: Moved) -> None:
-        gone = np.concatenate([delta.ids[~delta.is_live], delta.erased])
+        gone = np.concatenate([delta.ids[~delta.is_live], delta.erased, delta.damaged])
         ids, class_ids = delta.ids[delta.is_live], delta.class_ids[delta.is_live]
         roles, embeddings = delta.roles[delta.is_live], delta.embeddings[delta.is_live]
         known = self.members.knows(np.concatenate([ids, gone]))
@@ -154,8 +171,8 @@ class Live:
             self._move(before, before[:0], np.zeros((0, self.embedding_size), np.float32), moved)
         for class_id in class_ids:
             rows = [row.id for row in reader.exemplars(class_id) if row.role == "exemplar"]
-            ids = np.array(rows, np.int64)
-            made, embeddings = self.templates.make(ids, reader.embeddings(rows), self.distance)
+            ids = self.members.knows(np.array(rows, np.int64))  # the others are damaged
+            made, embeddings = self.templates.make(ids, reader.embeddings(ids), self.distance)
             if len(made):
                 self._templates[class_id] = made
             self._move(made[:0], made, embeddings, moved)

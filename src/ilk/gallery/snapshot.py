@@ -17,8 +17,8 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, final
@@ -27,7 +27,7 @@ import numpy as np
 
 from ilk.errors import InvalidInput
 
-__all__ = ["Snapshot", "read_snapshot", "remove_snapshot", "write_snapshot"]
+__all__ = ["Permission", "Snapshot", "read_snapshot", "remove_snapshot", "write_snapshot"]
 
 _MAGIC = b"ilksnap\x01"
 _PAGE = 4096
@@ -42,6 +42,10 @@ _PLAIN_KINDS = "biufSU"
 """NumPy's kinds of type that mean the same in every process."""
 
 
+Permission = Callable[[], AbstractContextManager[bool]]
+"""Asked when all is written, and held while the file gets its name: may it?"""
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Snapshot:
@@ -53,13 +57,20 @@ class Snapshot:
     """Memory-mapped; writing to them changes this process's copy of the page and never the file."""
 
 
-def write_snapshot(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> bool:
+def write_snapshot(
+    path: Path,
+    header: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    *,
+    permission: Permission = lambda: nullcontext(True),
+) -> bool:
     """Write a snapshot in one step: at every moment the path holds the old one or the new one.
 
     Args:
         path: Where; the folder exists.
         header: JSON values to tell later what this is a snapshot of.
         arrays: Of numbers, truth values or strings of fixed length.
+        permission: Without it nothing of what was written is left.
 
     Returns:
         Whether it was written; a full disk or a read-only folder is no error for a cache.
@@ -81,17 +92,20 @@ def write_snapshot(path: Path, header: dict[str, Any], arrays: dict[str, np.ndar
     table = _table(header, packed)
     partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
-        with partial.open("xb") as file:
+        with open(partial, "xb", opener=_private) as file:
             _write(file, table, packed)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
-        _sync_folder(path.parent)
+        with permission() as is_given:
+            if is_given:
+                os.replace(partial, path)
+                _sync_folder(path.parent)
+        return is_given
     except OSError:
-        with suppress(OSError):
-            partial.unlink()
         return False
-    return True
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def read_snapshot(path: Path, *, expect: dict[str, Any]) -> Snapshot | None:
@@ -121,6 +135,10 @@ def remove_snapshot(path: Path) -> None:
     """Delete the snapshot, and what interrupted writing left behind."""
     for file in (path, *path.parent.glob(f"{path.name}.*.partial")):
         file.unlink(missing_ok=True)
+
+
+def _private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
 
 
 def _packed(name: str, array: np.ndarray) -> np.ndarray:

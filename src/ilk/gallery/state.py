@@ -6,12 +6,16 @@ calibration probes are compared with them alone.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
-from ilk.errors import NotCalibrated, NotEnoughTrials
+from ilk.errors import DamagedGallery, NotCalibrated, NotEnoughTrials
+from ilk.gallery import commands
 from ilk.gallery.binding import Binding
 from ilk.gallery.calibrator import Calibrator
 from ilk.gallery.live import Live, Moved
@@ -20,8 +24,13 @@ from ilk.gallery.strangers import Probes, probes_of
 from ilk.store import Reader, Store
 from ilk.templates import Templates
 from ilk.thresholds import Threshold
+from ilk.words import counted
 
 __all__ = ["State"]
+
+_LOG = logging.getLogger(__name__)
+
+_MOST_NAMED = 20
 
 _CALIBRATION = "calibration_"
 """Prefix of the calibrator's arrays in a snapshot."""
@@ -60,7 +69,10 @@ class State:
         self._version: Any = None
         self._num_unsaved = 0
         with store.reading() as reader:
-            self._start(reader, use_snapshot=True)
+            try:
+                self._start(reader, use_snapshot=True)
+            except DamagedGallery:  # a row that is in the snapshot: read all, and leave it out
+                self._start(reader, use_snapshot=False)
 
     @property
     def sequence(self) -> int:
@@ -72,7 +84,10 @@ class State:
         version = self.store.version()
         if version != self._version:
             with self.store.reading() as reader:
-                self._follow(reader)
+                try:
+                    self._follow(reader)
+                except DamagedGallery:  # since it was read
+                    self._start(reader, use_snapshot=False)
             self._version = version
 
     @property
@@ -107,13 +122,31 @@ class State:
         return self.calibrator
 
     def save(self) -> None:
-        """Write a snapshot if enough has changed. Call it while no one else can write."""
-        if self._num_unsaved < max(_SAVE_FROM, len(self.live.searcher) // 10):
+        """Write a snapshot if enough has changed, or if there is none any more.
+
+        Others may write meanwhile: what they change is followed from here when it is read. If they
+        erase, it is not kept, for it could have what was erased.
+
+        Raises:
+            GalleryError: The store cannot be written, so nothing is kept beside it.
+        """
+        num_rows = len(self.live.searcher)
+        num_unsaved = self._num_unsaved if self._snapshot.exists() else num_rows
+        if num_unsaved < max(_SAVE_FROM, num_rows // 10):
             return
+        with self.store.changing("hold") as writer:
+            token = writer.token(self.sequence)
         state = self.calibrator.state() if self.calibrator is not None else {}
         arrays = {_CALIBRATION + name: array for name, array in state.items()}
-        self.live.save(self._snapshot, self._expect() | {"basis": self.settings.basis}, arrays)
-        self._num_unsaved = 0
+        header = self._expect() | {"basis": self.settings.basis, "token": token}
+        if self.live.save(self._snapshot, header, arrays, self._unless_erased):
+            self._num_unsaved = 0
+
+    @contextmanager
+    def _unless_erased(self) -> Iterator[bool]:
+        """Say whether nothing was erased since, while nobody can write."""
+        with self.store.changing("hold") as writer:
+            yield all(receipt.change_id <= self.sequence for receipt in writer.receipts())
 
     def _expect(self) -> dict[str, Any]:
         return {
@@ -128,8 +161,9 @@ class State:
         self.live = Live(
             self.binding.distance, self.binding.embedding_size, templates, self._searcher
         )
-        arrays = self.live.load(self._snapshot, self._expect()) if use_snapshot else {}
+        arrays = self.live.load(self._snapshot, self._expect(), reader) if use_snapshot else {}
         moved = self.live.follow(reader)
+        self._tell_damaged(reader, moved.damaged)
         self._num_unsaved = moved.num_rows
         self.labels = {row.id: row.label for row in reader.classes()}
         self.probes = self.calibrator = None
@@ -139,6 +173,7 @@ class State:
     def _follow(self, reader: Reader) -> None:
         classes_before, since = set(self.live.sizes), self.sequence
         moved = self.live.follow(reader)
+        self._tell_damaged(reader, moved.damaged)
         self._num_unsaved += moved.num_rows
         self._threshold = None
         if moved.settings_changed:
@@ -155,6 +190,17 @@ class State:
         has_new_content = bool(moved.num_rows and self.probes and self.probes.content_hashes)
         if moved.settings_changed or has_new_content or self.live.sizes.keys() != classes_before:
             self._exclude(reader)
+
+    def _tell_damaged(self, reader: Reader, ids: list[int]) -> None:
+        rows = reader.exemplars(ids=ids)
+        if rows:
+            _LOG.warning(
+                "%s of the gallery: the embedding is not what was written; left out of every "
+                "comparison: %s; take them out and enroll them again: `%s`",
+                counted(len(rows), "damaged exemplar"),
+                ", ".join(f"{row.id} ({row.name!r})" for row in rows[:_MOST_NAMED]),
+                commands.remove(str(self._snapshot.parent.parent), [row.id for row in rows]),
+            )
 
     def _name(self, reader: Reader, since: int) -> None:
         """Take over labels: those of new classes, if nothing else happened to classes since."""

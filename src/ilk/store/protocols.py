@@ -59,7 +59,14 @@ class Reader(Protocol):
         """Return the live exemplars (of any role) of each content hash that has some."""
 
     def embeddings(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return the (N, D) float32 embeddings of exemplars, in the order of `ids`."""
+        """Return the (N, D) float32 embeddings of exemplars, in the order of `ids`.
+
+        Raises:
+            DamagedGallery: One is not what was written; `damaged` says which.
+        """
+
+    def damaged(self, ids: Iterable[int] | None = None) -> list[int]:
+        """Return the exemplars, of all or of `ids`, whose embedding is not what was written."""
 
     def crop(self, exemplar_id: int) -> bytes | None:
         """Return the kept crop of an exemplar."""
@@ -72,14 +79,17 @@ class Reader(Protocol):
             limit: Unused rows stay for a later call if more than this many were touched.
         """
 
+    def token(self, sequence: int) -> str | None:
+        """Return what tells a change from the change of that id in any other history, or None."""
+
     def changes(self, *, last: int | None = None, since: int = 0) -> list[ChangeRow]:
         """Return the log by id, or only its `last` rows."""
 
     def strangers(self) -> Strangers:
-        """Return the live strangers."""
+        """Return the live strangers, without those whose embedding is damaged."""
 
     def unknowns(self, ids: Iterable[int] | None = None) -> list[UnknownRow]:
-        """Return the kept unknown probes by id."""
+        """Return the kept unknown probes by id, without those whose embedding is damaged."""
 
     def unknown_crop(self, unknown_id: int) -> bytes | None:
         """Return the kept crop of an unknown probe."""

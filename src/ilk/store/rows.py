@@ -189,6 +189,8 @@ class Delta:
     """(M,) int64: ids erased since; they are not among `ids`."""
     settings_changed: bool
     """Whether a setting, a label or a stranger changed since."""
+    damaged: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    """(B,) int64: rows touched since whose embedding is not what was written; not among `ids`."""
 
 
 @final

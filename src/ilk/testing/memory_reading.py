@@ -38,6 +38,7 @@ class Tables:
         self.last = dict.fromkeys(self.rows, 0)
         self.settings: dict[str, Any] = {}
         self.log: list[ChangeRow] = []
+        self.tokens: dict[int, str] = {}
         self.erased: list[tuple[int, int]] = []
         self.suppressed: set[str] = set()
         self.receipts: list[Erased] = []
@@ -48,6 +49,7 @@ class Tables:
         other.rows = {t: {i: dict(row) for i, row in rows.items()} for t, rows in self.rows.items()}
         other.last, other.settings = dict(self.last), dict(self.settings)
         other.log, other.erased = list(self.log), list(self.erased)
+        other.tokens = dict(self.tokens)
         other.suppressed, other.receipts = set(self.suppressed), list(self.receipts)
         return other
 
@@ -120,6 +122,14 @@ class MemoryReader:
         if any(int(i) not in rows for i in ids):
             raise InvalidInput("expected ids of exemplars")
         return self._matrix([rows[int(i)]["embedding"] for i in ids])
+
+    def damaged(self, ids: Iterable[int] | None = None) -> list[int]:
+        """Return no exemplars: memory is not damaged."""
+        return []
+
+    def token(self, sequence: int) -> str | None:
+        """Return what tells a change from the change of that id in any other history, or None."""
+        return self.tables.tokens.get(sequence)
 
     def crop(self, exemplar_id: int) -> bytes | None:
         """Return the kept crop of an exemplar."""

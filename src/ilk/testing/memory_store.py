@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -87,6 +88,7 @@ class MemoryStore:
             len(after.log) + 1, time, actor, action, call, writer.undoes, effects, False
         )
         after.log.append(change)
+        after.tokens[change.id] = secrets.token_hex(8)
         after.touch(effects, change.id)
         self._tables = after
 
@@ -128,6 +130,7 @@ class MemoryStore:
         num_changes = sum(a != b for a, b in zip(log, tables.log, strict=True))
         change = ChangeRow(len(log) + 1, _now(), actor, "erase", "", None, (), False)
         tables.log = [*log, change]
+        tables.tokens[change.id] = secrets.token_hex(8)
         tables.erased += [(change.id, i) for i in sorted(gone["exemplar"])]
         tables.suppressed |= contents | closed
         hashes = sorted(hmac.digest(_KEY, content.encode(), "sha256") for content in contents)

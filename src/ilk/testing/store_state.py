@@ -40,6 +40,8 @@ def state_of(reader: Reader, content_hashes: Iterable[str]) -> dict[str, Any]:
             name: [row.id for row in found] for name, found in reader.find_content(hashes).items()
         },
         "embeddings": reader.embeddings(ids).tolist(),
+        "damaged": [reader.damaged(), reader.damaged(ids[:2])],
+        "tokens": [reader.token(i) is None for i in range(reader.sequence() + 2)],
         "crops": [reader.crop(i) for i in ids],
         "changes": [_plain_change(change) for change in reader.changes()],
         "last change": [_plain_change(change) for change in reader.changes(last=1)],

@@ -11,8 +11,9 @@ from ilk.errors import DamagedGallery, GalleryError
 from ilk.stores.sqlite.columns import column_of
 from ilk.stores.sqlite.connection import Connection
 from ilk.stores.sqlite.effects import from_text, to_json
+from ilk.stores.sqlite.embeddings import is_whole
 from ilk.stores.sqlite.ranges import expand
-from ilk.stores.sqlite.schema import TABLES
+from ilk.stores.sqlite.schema import EMBEDDED, TABLES
 
 __all__ = ["find_faults"]
 
@@ -79,10 +80,17 @@ def _counters(connection: Connection) -> list[str]:
 
 def _embeddings(connection: Connection) -> list[str]:
     faults = []
-    for table in ("exemplar", "stranger", "unknown"):
-        for block in connection.blocks(f"select id, embedding from {table}"):
+    for table in EMBEDDED:
+        statement = f"select id, embedding, {connection.checksum} from {table}"
+        for block in connection.blocks(statement):
+            whole = is_whole([row[1] for row in block], [row[2] for row in block])
+            faults += [
+                f"the embedding of {table} {block[i][0]} is damaged: it is not what was written; "
+                "it is left out of every comparison"
+                for i in np.flatnonzero(~whole)
+            ]
             matrix = np.frombuffer(b"".join(row[1] for row in block), "<f4")
-            bad = ~np.isfinite(matrix.reshape(len(block), -1)).all(axis=1)
+            bad = whole & ~np.isfinite(matrix.reshape(len(block), -1)).all(axis=1)
             faults += [
                 f"the embedding of {table} {block[i][0]} is not finite" for i in np.flatnonzero(bad)
             ]

@@ -6,6 +6,7 @@ import os
 import random
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -46,6 +47,7 @@ class Connection:
         self.mode = mode
         self.timeout_seconds = timeout_seconds
         self.stamp = _stamp(path) if mode == "frozen" else None
+        self._version: int | None = None
         options = {"rw": "mode=rw", "ro": "mode=ro", "frozen": "mode=ro&immutable=1"}[mode]
         try:
             self._database = _connect(f"{path.absolute().as_uri()}?{options}", timeout_seconds)
@@ -56,6 +58,22 @@ class Connection:
     def is_outdated(self) -> bool:
         """Whether a frozen file was written after all, so that it must be opened again."""
         return self.mode == "frozen" and self.stamp != _stamp(self.path)
+
+    @property
+    def checksum(self) -> str:
+        """The column that has checksums; "null" in a file of before there were any."""
+        return "checksum" if self._has_checksums else "null"
+
+    @property
+    def token(self) -> str:
+        """The column that has the tokens of changes; "null" in a file of before."""
+        return "token" if self._has_checksums else "null"
+
+    @property
+    def _has_checksums(self) -> bool:
+        if self._version is None:
+            self._version = int(self.value("pragma user_version"))
+        return self._version >= 2
 
     def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return all rows."""
@@ -247,6 +265,7 @@ def _connect(address: str, timeout_seconds: float) -> sqlite3.Connection:
         check_same_thread=False,
         timeout=min(_WAIT_SECONDS, timeout_seconds),
     )
+    database.create_function("crc32", 1, zlib.crc32, deterministic=True)
     for setting in SETTINGS:
         database.execute(f"pragma {setting}")
     return database

@@ -18,7 +18,7 @@ from ilk.store import Effect, Table
 from ilk.stores.sqlite import schema
 from ilk.stores.sqlite.connection import Connection, create_file
 from ilk.stores.sqlite.effects import from_text, to_json, to_text
-from ilk.stores.sqlite.embeddings import checked
+from ilk.stores.sqlite.embeddings import checked, checksums
 from ilk.stores.sqlite.ranges import Ranges, subtract, to_ranges
 
 __all__ = ["Embeddings", "adopt_suppressed", "update_copy"]
@@ -26,7 +26,6 @@ __all__ = ["Embeddings", "adopt_suppressed", "update_copy"]
 Embeddings = Callable[[Table, Sequence[int]], Mapping[int, np.ndarray]]
 """From rows of a table to their (D,) float32 embeddings; rows that it leaves out are not copied."""
 
-_EMBEDDED: tuple[Table, ...] = ("exemplar", "stranger", "unknown")
 _VERBATIM = ("suppressed", "receipt", "erased")
 _BLOCK = 1000
 
@@ -108,7 +107,7 @@ def _copy(connection: Connection, size: int, embeddings: Embeddings) -> int:
             since,
         )
     connection.run("insert into main.class select * from source.class where touched > ?", since)
-    for table in _EMBEDDED:
+    for table in schema.EMBEDDED:
         _copy_embedded(connection, table, since, size, embeddings)
     connection.run(
         "insert or ignore into main.crop select * from source.crop where exemplar_id in "
@@ -130,15 +129,19 @@ def _copy_embedded(
     connection: Connection, table: Table, since: int, size: int, embeddings: Embeddings
 ) -> None:
     names = [row[1] for row in connection.rows(f"pragma main.table_info({table})")]
-    at = names.index("embedding")
-    columns = ", ".join("null" if name == "embedding" else f'"{name}"' for name in names)
+    made_anew = ("embedding", "checksum")
+    at, end = map(names.index, made_anew)
+    columns = ", ".join("null" if name in made_anew else f'"{name}"' for name in names)
     places = ", ".join("?" * len(names))
     statement = f"select {columns} from source.{table} where touched > ? order by id"
     for block in connection.blocks(statement, since, size=_BLOCK):
         made = embeddings(table, [row[0] for row in block])
         kept = [row for row in block if row[0] in made]
         blobs = checked([made[row[0]] for row in kept], size)
-        rows = [(*row[:at], blob, *row[at + 1 :]) for row, blob in zip(kept, blobs, strict=True)]
+        rows = [
+            (*row[:at], blob, *row[at + 1 : end], checksum, *row[end + 1 :])
+            for row, blob, checksum in zip(kept, blobs, checksums(blobs), strict=True)
+        ]
         connection.run_many(f"insert into main.{table} values({places})", rows)
 
 
@@ -151,7 +154,7 @@ def _copy_log(connection: Connection, since: int) -> None:
                 f"select id from source.{table} except select id from main.{table}"
             )
         )
-        for table in _EMBEDDED
+        for table in schema.EMBEDDED
     }
     if not any(lost.values()):
         return

@@ -14,10 +14,11 @@ import numpy as np
 
 from ilk.store import Delta
 from ilk.stores.sqlite.connection import Connection
+from ilk.stores.sqlite.embeddings import is_whole
 
 __all__ = ["read_delta"]
 
-_COLUMNS = "embedding, id, ifnull(class_id, -1), role, is_live"
+_COLUMNS = "embedding, id, ifnull(class_id, -1), role, is_live, {}"
 _NEW = "exemplar where id > ? and id <= ?"
 _OLD = "exemplar indexed by exemplar_touched where touched != added and touched > ? and id <= ?"
 
@@ -50,12 +51,12 @@ def read_delta(
         erased=_erased(connection, since, until),
         settings_changed=_is_about_settings(connection, since, until),
     )
-    start = 0
+    start, damaged = 0, list[int]()
+    columns = _COLUMNS.format(connection.checksum)
     for text, bounds in parts:
-        for block in connection.blocks(f"select {_COLUMNS} from {text} order by id", *bounds):
-            _put(delta, start, block, size)
-            start += len(block)
-    return _first(delta, start)
+        for block in connection.blocks(f"select {columns} from {text} order by id", *bounds):
+            start += _put(delta, start, block, damaged)
+    return replace(_first(delta, start), damaged=np.array(damaged, np.int64))
 
 
 def _first(delta: Delta, count: int) -> Delta:
@@ -65,14 +66,22 @@ def _first(delta: Delta, count: int) -> Delta:
     return replace(delta, **{name: getattr(delta, name)[:count] for name in names})
 
 
-def _put(delta: Delta, start: int, block: list[tuple[Any, ...]], size: int) -> None:
-    embeddings, ids, class_ids, roles, is_live = zip(*block, strict=True)
+def _put(delta: Delta, start: int, block: list[tuple[Any, ...]], damaged: list[int]) -> int:
+    """Put rows in, those that are damaged aside; return how many came in."""
+    whole = is_whole([row[0] for row in block], [row[5] for row in block])
+    if not whole.all():
+        damaged += [row[1] for row, is_sound in zip(block, whole, strict=True) if not is_sound]
+        block = [row for row, is_sound in zip(block, whole, strict=True) if is_sound]
+    if not block:
+        return 0
+    embeddings, ids, class_ids, roles, is_live, _ = zip(*block, strict=True)
     rows = slice(start, start + len(block))
-    delta.embeddings[rows] = np.frombuffer(b"".join(embeddings), "<f4").reshape(len(block), size)
+    delta.embeddings[rows] = np.frombuffer(b"".join(embeddings), "<f4").reshape(len(block), -1)
     delta.ids[rows] = ids
     delta.class_ids[rows] = class_ids
     delta.roles[rows] = roles
     delta.is_live[rows] = is_live
+    return len(block)
 
 
 def _last_exemplar(connection: Connection, since: int) -> int:

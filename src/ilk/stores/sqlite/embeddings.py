@@ -1,15 +1,16 @@
-"""Embeddings on their way into the file: checked before anything is written, not copied."""
+"""Embeddings on their way into the file and out of it: checked, not copied."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
+from zlib import crc32
 
 import numpy as np
 
 from ilk.errors import InvalidInput
 
-__all__ = ["checked"]
+__all__ = ["checked", "checksums", "is_whole"]
 
 _FLOAT32 = np.dtype("<f4")
 _KIND = attrgetter("dtype", "shape", "strides")
@@ -31,6 +32,22 @@ def checked(embeddings: Sequence[np.ndarray], size: int) -> Sequence[np.ndarray]
             at = start + int(np.flatnonzero(~np.isfinite(block))[0]) // size
             raise InvalidInput(f"expected finite embeddings, row {at} is not; leave it out")
     return embeddings
+
+
+def checksums(embeddings: Iterable[np.ndarray]) -> list[int]:
+    """Return what is kept beside embeddings to know their bytes by."""
+    return [crc32(embedding.data) for embedding in embeddings]
+
+
+def is_whole(embeddings: Sequence[bytes], kept: Sequence[int | None]) -> np.ndarray:
+    """Return which embeddings are what was written, (N,) bool; so are those without a checksum.
+
+    Example:
+        >>> is_whole([b"a", b"b", b"b"], [crc32(b"a"), crc32(b"a"), None])
+        array([ True, False,  True])
+    """
+    found = zip(map(crc32, embeddings), kept, strict=True)
+    return np.array([was is None or now == was for now, was in found], bool)
 
 
 def _are_arrays(embeddings: Sequence[np.ndarray]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ilk.errors import GalleryError, InvalidInput
+from ilk.errors import DamagedGallery, GalleryError, InvalidInput
 from ilk.store import (
     ChangeRow,
     ClassRow,
@@ -22,6 +22,7 @@ from ilk.store import (
 from ilk.stores.sqlite.connection import Connection
 from ilk.stores.sqlite.deltas import read_delta
 from ilk.stores.sqlite.effects import from_text
+from ilk.stores.sqlite.embeddings import is_whole
 from ilk.stores.sqlite.ranges import to_ranges
 from ilk.stores.sqlite.schema import ROLES
 from ilk.stores.sqlite.suppression import keyed_hash
@@ -127,15 +128,32 @@ class SqliteReader:
         distinct, places = np.unique(np.asarray(ids, np.int64), return_inverse=True)
         found = np.empty((len(distinct), self._size), np.float32)
         count = 0
-        statement = "select embedding from exemplar where id between ? and ? order by id"
+        statement = (
+            f"select embedding, id, {self._open.checksum} from exemplar where id between ? and ? "
+            "order by id"
+        )
         for first, last in to_ranges(distinct):
             for block in self._open.blocks(statement, first, last):
+                self._require_whole(block)
                 found[count : count + len(block)] = _matrix(block, self._size)
                 count += len(block)
         if count != len(distinct):
             raise InvalidInput(f"expected ids of exemplars, {len(distinct) - count} do not exist")
         is_plain = len(distinct) == len(places) and bool((places == np.arange(len(places))).all())
         return found if is_plain else found[places]
+
+    def damaged(self, ids: Iterable[int] | None = None) -> list[int]:
+        """Return the exemplars, of all or of `ids`, whose embedding is not what was written."""
+        statement = (
+            f"select embedding, id, {self._open.checksum} from exemplar where id between ? and ?"
+        )
+        return [
+            row[1]
+            for first, last in (to_ranges(ids) if ids is not None else ((0, 2**62),))
+            for block in self._open.blocks(f"{statement} order by id", first, last)
+            for row, is_sound in zip(block, _whole(block), strict=True)
+            if not is_sound
+        ]
 
     def crop(self, exemplar_id: int) -> bytes | None:
         """Return the kept crop of an exemplar."""
@@ -157,6 +175,11 @@ class SqliteReader:
             )
         return read_delta(self._open, self._size, since, self._sequence, limit)
 
+    def token(self, sequence: int) -> str | None:
+        """Return the random token of a change; None if there is no such change, or it has none."""
+        found = self._open.value(f"select {self._open.token} from change where id = ?", sequence)
+        return None if found is None else f"{found:x}"
+
     def changes(self, *, last: int | None = None, since: int = 0) -> list[ChangeRow]:
         """Return the log by id, or only its `last` rows."""
         count = -1 if last is None else last
@@ -169,27 +192,29 @@ class SqliteReader:
         return [_change_row(row) for row in reversed(rows)]
 
     def strangers(self) -> Strangers:
-        """Return the live strangers."""
-        rows = self._open.rows(
-            'select embedding, id, "group", content_hash from stranger where is_live = 1 '
-            "order by id"
+        """Return the live strangers whose embedding is what was written."""
+        found = self._open.rows(
+            f'select embedding, id, {self._open.checksum}, "group", content_hash from stranger '
+            "where is_live = 1 order by id"
         )
+        rows = [row for row, is_sound in zip(found, _whole(found), strict=True) if is_sound]
         return Strangers(
             np.array([row[1] for row in rows], np.int64),
             _matrix(rows, self._size),
-            tuple(row[2] for row in rows),
             tuple(row[3] for row in rows),
+            tuple(row[4] for row in rows),
         )
 
     def unknowns(self, ids: Iterable[int] | None = None) -> list[UnknownRow]:
-        """Return the kept unknown probes by id."""
+        """Return by id the kept unknown probes whose embedding is what was written."""
         ranges = to_ranges(ids) if ids is not None else ((0, 2**62),)
         rows = [
             row
             for first, last in ranges
             for row in self._open.rows(
-                "select embedding, unknown.id, content_hash, name, distance, coalesce(time, ?), "
-                "crop is not null from unknown left join change on change.id = added "
+                f"select embedding, unknown.id, {self._open.checksum}, content_hash, name, "
+                "distance, coalesce(time, ?), crop is not null "
+                "from unknown left join change on change.id = added "
                 "where is_live = 1 and unknown.id between ? and ? order by unknown.id",
                 self._time,
                 first,
@@ -198,8 +223,9 @@ class SqliteReader:
         ]
         matrix = _matrix(rows, self._size)
         return [
-            UnknownRow(row[1], embedding, row[2], row[3], row[4], row[5], bool(row[6]))
-            for row, embedding in zip(rows, matrix, strict=True)
+            UnknownRow(row[1], embedding, row[3], row[4], row[5], row[6], bool(row[7]))
+            for row, embedding, is_sound in zip(rows, matrix, _whole(rows), strict=True)
+            if is_sound
         ]
 
     def unknown_crop(self, unknown_id: int) -> bytes | None:
@@ -236,6 +262,15 @@ class SqliteReader:
             "num_changes, digest from receipt order by change_id"
         )
         return [Erased(*row) for row in rows]
+
+    def _require_whole(self, block: Sequence[tuple[Any, ...]]) -> None:
+        whole = _whole(block)
+        if not whole.all():
+            raise DamagedGallery(
+                f"the embedding of exemplar {block[int((~whole).argmax())][1]} in "
+                f"{self._connection.path} is damaged: it is not what was written; remove the "
+                "exemplar and enroll it again"
+            )
 
     def _exemplars(self, conditions: list[str], values: Sequence[Any]) -> list[ExemplarRow]:
         where = f" where {' and '.join(conditions)}" if conditions else ""
@@ -275,6 +310,11 @@ def _matrix(rows: Sequence[tuple[Any, ...]], size: int) -> np.ndarray:
     """Return the (N, D) embeddings in the first column, writable."""
     joined = bytearray().join([row[0] for row in rows])
     return np.frombuffer(joined, "<f4").reshape(len(rows), size)
+
+
+def _whole(rows: Sequence[tuple[Any, ...]]) -> np.ndarray:
+    """Return which rows are what was written, by embedding (column 0) and checksum (column 2)."""
+    return is_whole([row[0] for row in rows], [row[2] for row in rows])
 
 
 def _blocks(values: list[str]) -> list[list[str]]:

@@ -3,6 +3,9 @@
 Ids are handed out by the log: each of its rows keeps the last id of every table, so that no id is
 used again and a single enrollment writes as few pages as it can. Rows that one change added are
 found by those ids, rows that a later change touched by the index on `touched`.
+
+A checksum is the CRC-32 of the embedding's bytes. The token of a change is random: it tells
+histories of the same length apart, as of a gallery and of its restored backup.
 """
 
 from __future__ import annotations
@@ -12,7 +15,17 @@ from collections.abc import Callable
 from ilk.store import Role, Table
 from ilk.stores.sqlite.connection import Connection
 
-__all__ = ["APPLICATION_ID", "EXPIRES", "MIGRATIONS", "ROLES", "TABLES", "statements", "version"]
+__all__ = [
+    "APPLICATION_ID",
+    "EMBEDDED",
+    "EXPIRES",
+    "MIGRATIONS",
+    "OLDEST_READABLE",
+    "ROLES",
+    "TABLES",
+    "statements",
+    "version",
+]
 
 APPLICATION_ID = 0x696C6B67
 """Marks the file as ours: "ilkg" in ASCII."""
@@ -23,8 +36,23 @@ ROLES: tuple[Role, ...] = ("exemplar", "not", "ignore")
 TABLES: tuple[Table, ...] = ("class", "exemplar", "stranger", "unknown")
 """Tables whose rows have ids from the log."""
 
-MIGRATIONS: list[Callable[[Connection], None]] = []
+EMBEDDED: tuple[Table, ...] = ("exemplar", "stranger", "unknown")
+"""Tables whose rows have an embedding and its checksum."""
+
+
+def _add_checksums(connection: Connection) -> None:
+    for table in EMBEDDED:
+        connection.run(f"alter table {table} add column checksum integer")
+        connection.run(f"update {table} set checksum = crc32(embedding)")
+    connection.run("alter table change add column token integer")
+    connection.run("update change set token = random()")
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [_add_checksums]
 """The first brings a file of version 1 to version 2, and so on; each runs inside a transaction."""
+
+OLDEST_READABLE = 1
+"""A file of this version or a later one can be read as it is; to be written it is migrated."""
 
 EXPIRES = (
     "create index if not exists exemplar_expires on exemplar(substr(expires, 1, 10)) "
@@ -55,7 +83,8 @@ create table exemplar(
     name text not null,
     metadata text not null,
     expires text,
-    embedding blob not null check(length(embedding) = {num_bytes})
+    embedding blob not null check(length(embedding) = {num_bytes}),
+    checksum integer
 ) strict;
 create index exemplar_class on exemplar(class_id, role, is_live);
 create unique index exemplar_content on exemplar(content_hash) where is_live = 1 and role = 0;
@@ -73,7 +102,8 @@ create table stranger(
     touched integer not null,
     content_hash text not null,
     "group" text not null,
-    embedding blob not null check(length(embedding) = {num_bytes})
+    embedding blob not null check(length(embedding) = {num_bytes}),
+    checksum integer
 ) strict;
 create table unknown(
     id integer primary key,
@@ -84,7 +114,8 @@ create table unknown(
     name text not null,
     distance real not null,
     embedding blob not null check(length(embedding) = {num_bytes}),
-    crop blob
+    crop blob,
+    checksum integer
 ) strict;
 create unique index unknown_content on unknown(content_hash) where is_live = 1;
 create table change(
@@ -100,7 +131,8 @@ create table change(
     last_exemplar integer not null,
     last_stranger integer not null,
     last_unknown integer not null,
-    effects text not null
+    effects text not null,
+    token integer
 ) strict;
 create table erased(
     change_id integer not null,

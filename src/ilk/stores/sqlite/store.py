@@ -266,12 +266,13 @@ class SqliteStore:
             with line.use() as connection:
                 found = check_file(connection)
                 if found < schema.version():
-                    if self._mode != "rw":
+                    if self._mode != "rw" and found < schema.OLDEST_READABLE:
                         raise GalleryError(
                             f"{self._path} has version {found}, older than {schema.version()}; "
                             "open it once for writing, which brings it up to date"
                         )
-                    migrate(connection)
+                    if self._mode == "rw":
+                        migrate(connection)
                 if self._mode == "rw":
                     complete(connection)
                 if self._mode == "rw" and has_residue(connection):

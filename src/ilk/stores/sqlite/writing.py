@@ -20,7 +20,7 @@ from ilk.store import (
 from ilk.stores.sqlite.columns import column_of, text_of
 from ilk.stores.sqlite.connection import Connection
 from ilk.stores.sqlite.effects import Effects, to_json, to_text
-from ilk.stores.sqlite.embeddings import checked
+from ilk.stores.sqlite.embeddings import checked, checksums
 from ilk.stores.sqlite.ranges import to_ranges
 from ilk.stores.sqlite.reading import SqliteReader
 from ilk.stores.sqlite.schema import ROLES, TABLES
@@ -87,8 +87,8 @@ class SqliteWriter(SqliteReader):
         always = (ids, repeat(class_id), repeat(self.change_id), repeat(self.change_id))
         self._write_many(
             f"insert into exemplar values(?, ?, {ROLES.index(role)}, 1, ?, ?, ?, ?, {metadata}, "
-            f"{expires}, ?)",
-            zip(*always, hashes, names, *seldom, embeddings, strict=False),
+            f"{expires}, ?, ?)",
+            zip(*always, hashes, names, *seldom, embeddings, checksums(embeddings), strict=False),
         )
         crops = [(i, row.crop) for i, row in zip(ids, rows, strict=True) if row.crop is not None]
         if crops:
@@ -104,10 +104,11 @@ class SqliteWriter(SqliteReader):
         ids = self._new_ids("stranger", len(rows))
         change = repeat(self.change_id)
         hashes = [row.content_hash for row in rows]
+        sums = checksums(embeddings)
         self._insert(
             "stranger",
-            zip(ids, repeat(1), change, change, hashes, groups, embeddings, strict=False),
-            num_columns=7,
+            zip(ids, repeat(1), change, change, hashes, groups, embeddings, sums, strict=False),
+            num_columns=8,
         )
         return list(ids)
 
@@ -127,7 +128,8 @@ class SqliteWriter(SqliteReader):
             (unknown_id,) = self._new_ids("unknown", 1)
             name = text_of(row.name, "name", is_strict=False)
             head = (unknown_id, 1, self.change_id, self.change_id, row.content_hash, name)
-            self._insert("unknown", [(*head, float(row.distance), embedding, row.crop)])
+            tail = (float(row.distance), embedding, row.crop, *checksums([embedding]))
+            self._insert("unknown", [(*head, *tail)])
             found.append(unknown_id)
         return found
 
@@ -262,7 +264,7 @@ def append_change(
     """Append a row to the log: `head` is time, actor, action, call, undoes."""
     sequence, last = end
     connection.run(
-        "insert into change values(?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)",
+        "insert into change values(?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, random())",
         *(sequence + 1, *head, int(is_about_settings)),
         *(last[table] for table in TABLES),
         to_text(effects),
