@@ -138,6 +138,78 @@ def test_strangers_who_enroll_leave_the_calibration_by_label_and_by_content(
     assert gallery.threshold.num_classes == 9
 
 
+def test_a_stranger_is_not_enrolled_because_its_embedding_is(make_gallery: Make) -> None:
+    """A third of the strangers look like the enrolled; they are the ones that matter."""
+    gallery = make_gallery(strangers=False)
+    gallery.enroll("owl", at((0, 0)))
+    strangers = np.concatenate([np.zeros((50, 2)), np.arange(100.0, 298.0).reshape(99, 2)])
+    names, hashes = [f"s{i}" for i in range(149)], [f"{i:064x}" for i in range(149)]
+    for groups, contents in ((names, None), (None, None), (None, hashes)):
+        threshold = gallery.calibrate(
+            0.1, strangers=strangers, groups=groups, content_hashes=contents
+        )
+        assert (threshold.num_trials, threshold.num_classes) == (149, 149)
+        (answer,) = gallery.identify(at((0, 0)))
+        assert (answer.decision, answer.p_value) == ("unknown", 51 / 150)
+        with Gallery.open(gallery.access.location.folder) as anew:
+            assert anew.threshold == threshold
+            assert anew.identify(at((0, 0))) == [answer]
+
+
+def test_strangers_without_groups_are_a_class_each_but_the_same_file_is_one(
+    make_gallery: Make,
+) -> None:
+    gallery = make_gallery(strangers=False)
+    same = np.tile(np.array([[70.0, 0.0]]), (30, 1))
+    assert gallery.calibrate(0.1, strangers=same).num_classes == 30
+    hashes = [f"file {i // 3}" for i in range(30)]
+    assert gallery.calibrate(0.1, strangers=same, content_hashes=hashes).num_classes == 10
+    groups = ["", *["one"] * 9, *[f"s{i}" for i in range(20)]]
+    assert gallery.calibrate(0.1, strangers=same, groups=groups).num_classes == 22
+
+
+def test_enrolling_strangers_whom_the_calibration_needs_is_told_or_refused(
+    make_gallery: Make,
+) -> None:
+    gallery = make_gallery(strangers=False)
+    groups = [f"s{i // 2}" for i in range(200)]
+    far = np.stack([np.arange(200.0) + 100, np.zeros(200)], axis=1)
+    gallery.calibrate(0.01, strangers=far, groups=groups)
+    assert gallery.shortage(["s0", "owl"]) == ""
+    gallery.enroll("s0", at((0, 0)))  # 99 classes are left
+    assert "of 99 classes 98 would be left" in gallery.shortage([" s1 "])
+    answers = gallery.enroll(["s1", "owl"], at((90, 5), (0, 400)), guard="refuse")
+    assert [answer.is_enrolled for answer in answers] == [False, True]
+    assert "needs 99; nothing could be answered until 1 more are brought" in answers[0].reason
+    assert gallery.identify(at((0, 400)))[0].label == "owl"
+    (answer,) = gallery.enroll("s1", at((90, 5)))
+    assert answer.is_enrolled
+    assert answer.reason == answers[0].reason
+    with pytest.raises(NotCalibrated, match=r"needs at least 99 .* got 98 .*add 1, or ask for"):
+        gallery.identify(at((0, 400)))
+    gallery.undo()
+    assert gallery.identify(at((0, 400)))[0].label == "owl"
+
+
+def test_a_confidence_is_kept_with_the_gallery(make_gallery: Make) -> None:
+    gallery = make_gallery(strangers=False)
+    gallery.enroll("owl", at((0, 0)))
+    far = np.stack([np.arange(400.0) + 100, np.zeros(400)], axis=1)
+    average = gallery.calibrate(0.01, strangers=far)
+    sure = gallery.calibrate(0.01, confidence=0.95)
+    assert sure.value < average.value
+    assert (sure.confidence, average.confidence) == (0.95, None)
+    assert sure.level is not None
+    assert sure.level < average.target_fpir == average.level
+    with Gallery.open(gallery.access.location.folder) as anew:
+        assert anew.threshold == sure
+    with pytest.raises(NotCalibrated, match=r"a confidence of 0.999 needs at least 688"):
+        gallery.calibrate(0.01, confidence=0.999)
+    with pytest.raises(InvalidInput, match="a confidence needs independent strangers"):
+        gallery.calibrate(0.5, basis="leave-one-out", confidence=0.9)
+    assert gallery.calibrate(0.01).confidence is None
+
+
 def test_leave_one_out_asks_each_exemplar_about_the_other_classes(make_gallery: Make) -> None:
     gallery = make_gallery(strangers=False)
     rows = np.array([[float(i), 0.0] for i in range(10)] + [[float(i), 100.0] for i in range(10)])

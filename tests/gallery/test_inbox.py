@@ -41,6 +41,35 @@ def keep(
     return [i for i in kept if i is not None]
 
 
+def test_an_empty_gallery_does_not_take_all_unknowns_for_one_thing(
+    make_gallery: MakeGallery,
+) -> None:
+    """Any distance would keep the promise of a gallery without classes; none tells who is who."""
+    gallery = make_gallery(distance=Cosine(), size=32, strangers=False)
+    rng = np.random.default_rng(0)
+    people = rng.normal(size=(54 + 200, 1, 32)) + 0.2 * rng.normal(size=(254, 2, 32))
+    strangers = people[54:].reshape(-1, 32)
+    gallery.calibrate(0.01, strangers=strangers, groups=[f"s{i // 2}" for i in range(400)])
+    assert gallery.threshold.value == 2.0
+    probes = people[:54].reshape(-1, 32)
+    gallery.keep_unknown(gallery.identify(probes), probes)
+    for _ in ("nobody", "somebody"):
+        found = [set(proposal.ids) for proposal in gallery.proposals()]
+        assert len(found) >= 48  # one in a hundred of two people is within the threshold
+        assert all({2 * i + 1, 2 * i + 2} <= ids for ids in found for i in {(min(ids) - 1) // 2})
+        gallery.enroll("somebody", rng.normal(size=(1, 32)))
+
+
+def test_without_two_classes_of_strangers_an_empty_gallery_refuses_to_cluster(
+    make_gallery: MakeGallery,
+) -> None:
+    gallery = make_gallery(strangers=False)
+    gallery.calibrate(0.6, strangers=np.ones((3, 2)), groups=["a", "a", "a"])
+    gallery.keep_unknown(gallery.identify(ORIGIN), ORIGIN)
+    with pytest.raises(NotCalibrated, match="nothing is enrolled and there are no two classes"):
+        gallery.proposals()
+
+
 def test_only_what_is_unknown_is_kept(gallery: Gallery) -> None:
     gallery.enroll("there", np.array([[8.0, 0.0]]))
     probes = np.array([[0.0, 1.0], [4.0, 0.0], [0.0, 30.0], [np.nan, 0.0]])

@@ -69,8 +69,8 @@ class _Metadata(click.ParamType[Any]):
 @click.option(
     "--strict",
     is_flag=True,
-    help="Refuse examples that are closer to another class than to their own, or outliers of their "
-    "class, instead of warning of them.",
+    help="Refuse examples that are closer to another class than to their own, outliers of their "
+    "class, or of strangers whom the calibration cannot spare, instead of warning of them.",
 )
 @click.option("--no-cache", is_flag=True, help="Compute all embeddings anew, and cache none.")
 @detector_option
@@ -128,6 +128,9 @@ def enroll(
     with Recognizer.open(
         gallery, detector=detector, num_threads=num_threads, actor=actor
     ) as recognizer:
+        missing = recognizer.gallery.shortage(items.classes) if role == "exemplar" else ""
+        if missing:
+            click.echo(f"{'refused' if strict else 'look at'}: {missing}", err=True)
         answers = _enroll(recognizer, gallery, items, options)
         if any(answer.exemplar_id is None and not answer.is_enrolled for answer in answers):
             forget_in_caches(recognizer.gallery.access)  # it was embedded once more to be refused

@@ -6,7 +6,7 @@ Shapes: N items, Q probes, D embedding size.
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from types import TracebackType
@@ -175,6 +175,15 @@ class Gallery(Asking, Editing, Looking):
         with self.access.fresh() as state:
             return state.threshold
 
+    def shortage(self, labels: Iterable[str]) -> str:
+        """Say what the calibration would lack once classes are enrolled; "" if nothing.
+
+        Strangers who are enrolled no longer count. Where too few classes of them are left for the
+        rate, every answer is refused with `NotCalibrated` until more are brought.
+        """
+        with self.access.fresh() as state:
+            return state.shortage([clean_label(label) for label in labels])
+
     @bound
     def enroll(
         self,
@@ -204,8 +213,9 @@ class Gallery(Asking, Editing, Looking):
             expires: The day from which they may not be kept: they are erased when it comes.
             role: "exemplar"; "not" says what the class is not, "ignore" what no class is: a class
                 is ruled out for a probe to which such an example is at most as far.
-            guard: What happens to an exemplar closer to another class than to its own or far from
-                its own: "warn" says so in the result, "refuse" leaves it out, "off" does not look.
+            guard: What happens to an exemplar closer to another class than to its own, far from
+                its own, or of a stranger whom the calibration cannot spare: "warn" says so in the
+                result, "refuse" leaves it out, "off" does not look.
             call: Changes of one call or command share it.
 
         Returns:

@@ -35,6 +35,8 @@ def guard_reasons(state: State, asked: Candidates) -> list[str]:
       If there is nothing else of its class, an enrolled class within the threshold is enough.
     - It is an outlier: its class has at least two others, and none is within the threshold.
 
+    - It takes a class of strangers out of the calibration, and too few would be left for the rate.
+
     Its own class and the others are what is enrolled and what is in the same call (of up to 5,000
     items). It costs one search per item, and nothing as long as the gallery is not calibrated.
     """
@@ -42,11 +44,12 @@ def guard_reasons(state: State, asked: Candidates) -> list[str]:
     looked_at = [i for i, refused in enumerate(asked.refused) if not refused]
     if asked.role != "exemplar" or not looked_at:
         return reasons
+    labels = [asked.labels[i] or "" for i in looked_at]
+    _guard_strangers(state, asked, looked_at, labels, reasons)
     try:
         limit = state.threshold.value
     except NotCalibrated:
         return reasons
-    labels = [asked.labels[i] or "" for i in looked_at]
     probes = asked.embeddings[looked_at]
     known = {label: class_id for class_id, label in state.labels.items()}
     own = np.array([known.get(label, -1) for label in labels], np.int64)
@@ -57,6 +60,8 @@ def guard_reasons(state: State, asked: Candidates) -> list[str]:
     mine = np.minimum(enrolled.mine, together.mine)
     num_own = sizes + more
     for at, i in enumerate(looked_at):
+        if reasons[i]:
+            continue
         rival, other = state.labels.get(int(enrolled.rivals[at]), ""), float(enrolled.others[at])
         if num_own[at] and together.others[at] < other:
             rival, other = names[int(together.rivals[at])], float(together.others[at])
@@ -70,6 +75,16 @@ def guard_reasons(state: State, asked: Candidates) -> list[str]:
         elif num_own[at] >= _OTHERS and not within(mine[at], limit):
             reasons[i] = f"it is an outlier: nothing of its class is within {limit:.4g}"
     return reasons
+
+
+def _guard_strangers(
+    state: State, asked: Candidates, looked_at: list[int], labels: list[str], reasons: list[str]
+) -> None:
+    contents = [asked.content_hashes[i] for i in looked_at]
+    missing = state.shortage(labels, contents)
+    if missing and state.probes is not None:
+        for i, is_out in zip(looked_at, state.probes.is_taken_out(labels, contents), strict=True):
+            reasons[i] = missing if is_out else ""
 
 
 @final

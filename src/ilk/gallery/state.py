@@ -7,13 +7,14 @@ calibration probes are compared with them alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
+from ilk.calibration import classes_needed
 from ilk.errors import DamagedGallery, NotCalibrated, NotEnoughTrials
 from ilk.gallery import commands
 from ilk.gallery.binding import Binding
@@ -120,6 +121,25 @@ class State:
         if self.calibrator is None:
             raise NotCalibrated(_NOT_CALIBRATED)
         return self.calibrator
+
+    def shortage(self, labels: Iterable[str], content_hashes: Iterable[str] = ()) -> str:
+        """Return what is missing once these classes and files are enrolled, "" for nothing.
+
+        Strangers who are enrolled no longer count. It is about what can be answered today.
+        """
+        probes, wanted = self.probes, self.settings
+        if probes is None or wanted.basis == "leave-one-out":
+            return ""
+        needed = classes_needed(wanted.target_fpir, confidence=wanted.confidence)
+        now = probes.num_classes(self.counts)
+        left = probes.num_classes(self.counts & probes.counts(labels, set(content_hashes)))
+        if left >= needed or now < needed:
+            return ""
+        return (
+            f"it takes strangers out of calibration: of {now:,} classes {left:,} would be left, "
+            f"and a rate of {wanted.target_fpir:g} needs {needed:,}; nothing could be answered "
+            f"until {needed - left:,} more are brought with `ilk gallery calibrate --strangers`"
+        )
 
     def save(self) -> None:
         """Write a snapshot if enough has changed, or if there is none any more.

@@ -5,7 +5,7 @@ Shapes: n probes, D embedding size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import final
@@ -75,6 +75,12 @@ class Probes:
         for at, content_hash in enumerate(self.content_hashes):
             counts[at] &= content_hash not in enrolled_content
         return counts
+
+    def is_taken_out(self, labels: Sequence[str], content_hashes: Sequence[str]) -> list[bool]:
+        """Return for each item, (N,) labels and content, whether enrolling it takes out probes."""
+        names, contents = set(self.names) - {""}, set(self.content_hashes) - {""}
+        pairs = zip(labels, content_hashes, strict=True)
+        return [self.group_name(label) in names or content in contents for label, content in pairs]
 
     def num_classes(self, counts: np.ndarray) -> int:
         """Return how many classes those probes are of that count, (n,) bool."""
