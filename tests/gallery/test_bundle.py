@@ -105,7 +105,7 @@ def test_an_import_decides_as_the_exported_gallery(
         with Gallery.create(Path(folder, "a"), bound, templates=templates, margin=0.1) as first:
             probes = fill(first, seed=seed)
             strangers = far if basis == "strangers" else None
-            first.calibrate(0.1, basis=basis, strangers=strangers)
+            first.calibrate(0.2, basis=basis, strangers=strangers)
             first.export(file)
             with Gallery.import_(file, Path(folder, "b")) as second:
                 assert second.threshold == first.threshold
@@ -137,7 +137,13 @@ def test_equal_content_gives_equal_bytes_and_says_what_it_is(
         manifest = json.loads(archive.read("manifest.json"))
         history = json.loads(archive.read("history.json"))
     assert manifest["contract"] == gallery.binding.facts
-    assert manifest["counts"] == {"classes": 10, "exemplars": 46, "strangers": 99, "crops": 12}
+    assert manifest["counts"] == {
+        "classes": 10,
+        "exemplars": 46,
+        "strangers": 99,
+        "unknowns": 0,
+        "crops": 12,
+    }
     assert manifest["threshold"]["value"] == gallery.threshold.value
     assert [row["action"] for row in history] == [row.action for row in gallery.history()]
     assert manifest["artifact"] is None
@@ -155,7 +161,7 @@ def test_a_file_that_is_there_is_kept_unless_asked(
     assert (tmp_path / "b").read_bytes().startswith(b"PK")
     with pytest.raises(GalleryError, match=r"there is no folder .*to write b to; make it"):
         gallery.export(tmp_path / "no folder" / "b")
-    with pytest.raises(GalleryError, match="has no artifact to put in"):
+    with pytest.raises(GalleryError, match="has no artifact to include"):
         gallery.export(tmp_path / "c", with_artifact=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "g"]
 
@@ -231,7 +237,7 @@ def test_the_artifact_travels_along_on_request(tmp_path: Path, parts: ArtifactPa
         fill(gallery)
         gallery.export(tmp_path / "without")
         gallery.export(tmp_path / "with", with_artifact=True)
-        gallery.calibrate(0.2)
+        gallery.calibrate(0.4)
         threshold = gallery.threshold
         gallery.export(tmp_path / "with", with_artifact=True, overwrite=True)
     with pytest.raises(
@@ -386,7 +392,7 @@ def test_the_same_rewritten_is_fine(bundle: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("facts", "error", "message"),
     [
-        ({"version": 2}, NewerGallery, "version 2, this ilk reads up to 1"),
+        ({"version": 3}, NewerGallery, "version 3, this ilk reads up to 2"),
         ({"version": "1"}, DamagedGallery, "manifest is not complete"),
         ({"format": "another"}, ForeignGallery, "not a bundle"),
         ({"contract": {}}, WrongEncoder, "made with distance None"),

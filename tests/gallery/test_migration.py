@@ -154,11 +154,30 @@ def test_history_goes_on_so_that_changes_of_before_can_be_undone(
     move(gallery, sources)
     with pytest.raises(GalleryError, match="moved the gallery to another encoder"):
         gallery.undo(gallery.history()[-1].id)
-    assert gallery.undo().id == merged
-    assert gallery.undo().action == "remove"
+    with pytest.raises(GalleryError, match=rf"`ilk gallery rollback` leads.* {merged} \(merge\)"):
+        gallery.undo()
+    removed = gallery.history()[-3].id
+    assert gallery.undo(merged).id == merged
+    assert gallery.undo(removed).action == "remove"
     assert [row.label for row in gallery.labels()] == [f"class {i}" for i in range(5)]
     answers = gallery.identify(world.embeddings("b", [world.contents_of(i, 1)[0] for i in (1, 3)]))
     assert [answer.label for answer in answers] == ["class 1", "class 3"]
+
+
+def test_an_exemplar_whose_enrollment_was_undone_stops_nothing(
+    make: Callable[..., Gallery], sources: Path
+) -> None:
+    gallery = make()
+    contents = world.contents_of(9, 2)
+    world.enroll(gallery, sources, "class 9", contents)
+    gallery.undo()
+    (sources / "class 9/1.bin").unlink()
+    report = move(gallery, sources)
+    assert report.is_switched
+    assert [(row.name, row.is_live) for row in report.lost] == [("class 9/1.bin", False)]
+    gallery.remove_exemplars([1])
+    gallery.undo()
+    assert len(gallery.labels()) == 5
 
 
 def test_what_is_missing_stops_it_unless_allowed(
@@ -192,7 +211,7 @@ def test_what_is_missing_stops_it_unless_allowed(
         "class 2": 2,
         "class 4": 3,
     }
-    gallery.undo()
+    gallery.undo(gallery.history()[-2].id)
     assert gallery.labels()[3].num_exemplars == 2
     assert gallery.access.store.check() == []
     check_embeddings(gallery, sources)
@@ -269,7 +288,7 @@ def test_a_change_of_lost_strangers_cannot_be_undone(
     log = [change for change in gallery.history() if change.action == "calibrate"]
     assert [change.is_erased for change in log] == [False, True, False]
     assert gallery.undo(log[2].id).effects[0].table == "setting"
-    with pytest.raises(GalleryError, match="touched by an erasure or a migration"):
+    with pytest.raises(GalleryError, match="lost content to an erasure or a migration"):
         gallery.undo(log[1].id)
 
 
@@ -401,7 +420,7 @@ def test_changes_during_a_migration_are_caught_up(
             }
             assert contents_in(one)["class 0"] == set(world.hashes_of(world.contents_of(1, 3)))
         assert other.binding.encoder_fingerprint[0] == "b"
-        assert other.undo().action == "enroll"
+        assert other.undo(other.history()[-2].id).action == "enroll"
     assert gallery.access.store.check() == []
 
 

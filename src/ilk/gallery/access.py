@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -17,9 +18,9 @@ from ilk.gallery.location import Generation, Location
 from ilk.gallery.settings import Settings
 from ilk.gallery.state import State
 from ilk.plugins import load
-from ilk.store import Chosen, Erased, Reader, Store, Writer
+from ilk.store import Chosen, CopyingStore, Erased, Reader, Store, Writer
 
-__all__ = ["Access", "create_store", "open_store"]
+__all__ = ["Access", "actor_name", "copying", "create_store", "open_store"]
 
 _STORE = "sqlite"
 _Result = TypeVar("_Result")
@@ -197,6 +198,30 @@ class Access:
             return replace(binding, cohort=kept_classes(binding.cohort, reader))
 
 
+def actor_name(actor: str | None) -> str:
+    """Return whom the history names: who is given, else the user of this process, "" of no name."""
+    if actor is not None:
+        return actor
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a user without a name
+        return ""
+
+
+def copying(store: Store) -> CopyingStore:
+    """Return a store as one that can be moved to another encoder, or into a file.
+
+    Raises:
+        GalleryError: It cannot.
+    """
+    if not isinstance(store, CopyingStore):
+        raise GalleryError(
+            f"{type(store).__name__} cannot copy a gallery, for another encoder or into a file; "
+            "use a store that can, such as sqlite, and enroll its items there"
+        )
+    return store
+
+
 def open_store(generation: Generation) -> Store:
     """Open the store of a generation."""
     store: Store = load("stores", _STORE).open(generation.store)
@@ -204,9 +229,12 @@ def open_store(generation: Generation) -> Store:
 
 
 def create_store(
-    generation: Generation, binding: Binding, settings: Settings, *, actor: str
+    generation: Generation, binding: Binding, settings: Settings | None, *, actor: str
 ) -> Store:
-    """Fill an empty generation with an empty store and the artifact that it is bound to."""
+    """Fill an empty generation with an empty store and the artifact that it is bound to.
+
+    Without settings the store is without any change, to restore another in.
+    """
     if binding.artifact is not None:
         binding.artifact.copy_to(generation.artifact)
     elif binding.cohort is not None:
@@ -214,7 +242,8 @@ def create_store(
     created = datetime.now(UTC).isoformat(timespec="seconds")
     facts = binding.facts | {"uuid": secrets.token_hex(16), "created": created}
     store: Store = load("stores", _STORE).create(generation.store, facts)
-    with store.changing("create", actor=actor) as writer:
-        for key, value in settings.as_dict().items():
-            writer.set(key, value)
+    if settings is not None:
+        with store.changing("create", actor=actor) as writer:
+            for key, value in settings.as_dict().items():
+                writer.set(key, value)
     return store

@@ -1,7 +1,8 @@
 """Export and import: a gallery as one file that says what it is and is checked when it is read.
 
-A bundle has what is live: erased and removed rows are not in it, nor kept unknown probes, nor the
-list of closed content. What it is imported into gives rows new ids and the time of the import.
+A bundle has what is live, kept unknown probes, and as keyed hashes what erasures closed. What it is
+imported into gives rows new ids and the time of the import. With its history it has the rows of the
+past, too, and an import gives the same ids and times. What was erased is in none.
 
 Shapes: N exemplars, D embedding size.
 """
@@ -11,22 +12,25 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ilk.artifact import Artifact, Cohort
 from ilk.errors import ArtifactError, GalleryError, InvalidInput, NotCalibrated, WrongEncoder
-from ilk.gallery.access import Access, create_store
+from ilk.gallery.access import Access, actor_name, copying, create_store
 from ilk.gallery.binding import Binding
-from ilk.gallery.bundle_content import read_content
+from ilk.gallery.bundle_content import BundleContent, read_closed, read_content
 from ilk.gallery.bundle_file import COHORT, BundleReader, BundleWriter, damaged, open_bundle
-from ilk.gallery.importing import bring_in
+from ilk.gallery.bundle_past import read_past
+from ilk.gallery.bundle_rows import write_closed, write_history, write_rows
+from ilk.gallery.forgetting import forget_in_cohorts
+from ilk.gallery.importing import bring_in, restored
 from ilk.gallery.location import Location
 from ilk.gallery.state import State
 from ilk.results import Enrollment
-from ilk.store import Reader, Writer
+from ilk.store import CopyingStore, Past, Writer
 
 __all__ = ["enroll_bundle", "export", "import_bundle"]
 
@@ -45,7 +49,7 @@ def export(
         access: Of the gallery.
         path: Of the file.
         with_artifact: Put the encoder in, so that the file is all that a recognizer needs.
-        with_history: Put the log in, for people: with the labels of classes that were removed.
+        with_history: Put the log and the rows of the past in, so that the import can undo.
         overwrite: Whether a file that is there may be replaced.
 
     Raises:
@@ -59,9 +63,10 @@ def export(
                 "export it without"
             )
         with BundleWriter.to(Path(path), overwrite=overwrite) as bundle:
-            counts = _write_rows(bundle, reader)
+            counts = write_rows(bundle, reader, with_history=with_history)
+            write_closed(bundle, *copying(access.store).closed())
             if with_history:
-                bundle.put_json("history.json", [asdict(row) for row in reader.changes()])
+                write_history(bundle, reader)
             if artifact is None and state.binding.cohort is not None:
                 bundle.put(COHORT, state.binding.cohort.to_bytes())
             if artifact is not None and with_artifact:
@@ -84,17 +89,19 @@ def import_bundle(
     location: str | Path,
     artifact: Artifact | Binding | str | Path | None = None,
     *,
-    actor: str = "",
+    actor: str | None = None,
 ) -> list[Enrollment]:
-    """Make a new gallery of a bundle; return what became of each exemplar.
+    """Make a new gallery of a bundle; return what became of each exemplar that is live.
 
     It decides as the exported one did: by the same settings, strangers and rows in the same order.
+    Kept unknown probes and what was closed by erasures come along; with its history ids, times and
+    all that can be undone, so that it goes on as if it had been copied.
 
     Args:
         path: Of the bundle.
         location: A folder that is not there yet, or is empty.
         artifact: Of the encoder, if it is not in the bundle; or a `Binding`.
-        actor: Who is named in the history.
+        actor: Who is named in the history; None is the user of this process.
 
     Raises:
         WrongEncoder: The artifact is not the one that the bundle was made with.
@@ -109,16 +116,16 @@ def import_bundle(
         existed = place.folder.exists()
         generation = place.prepare()
         try:
-            store = create_store(generation, binding, content.settings, actor=actor)
+            past = read_past(bundle, content)
+            settings = content.settings if past is None else None
+            store = create_store(generation, binding, settings, actor=actor_name(actor))
             try:
-                with store.changing("import", actor=actor) as writer:
-                    for label in content.labels:
-                        writer.add_class(label)
-                    writer.add_strangers(content.strangers)
-                    answers = bring_in(writer, content, bundle)
+                answers = _fill(copying(store), bundle, content, past, actor_name(actor))
             finally:
                 store.close()
             place.use(generation)
+            with closing(Access(place, actor_name(actor), "exact")) as access:
+                forget_in_cohorts(access)
         except BaseException:
             shutil.rmtree(generation.folder if existed else place.folder, ignore_errors=True)
             raise
@@ -128,8 +135,9 @@ def import_bundle(
 def enroll_bundle(access: Access, path: str | Path) -> list[Enrollment]:
     """Enroll the exemplars of a bundle in a gallery, in one change; answer for each.
 
-    Content that is there already stays as it is; content that was erased stays closed. Settings
-    and strangers of the bundle are not taken over.
+    Content that is there already stays as it is; content that was erased here stays closed.
+    Settings, strangers, unknown probes and history of the bundle are not taken over, nor what was
+    erased from the gallery that it is of.
 
     Raises:
         WrongEncoder: The bundle was made with another encoder or distance.
@@ -142,11 +150,36 @@ def enroll_bundle(access: Access, path: str | Path) -> list[Enrollment]:
         def work(writer: Writer) -> list[Enrollment]:
             # again, as the gallery may just have been migrated
             _require_same(bundle, access.binding)
-            return bring_in(writer, read_content(bundle, access.binding), bundle)
+            return bring_in(writer, read_content(bundle, access.binding).live(), bundle)
 
         with access.fresh():
             _require_same(bundle, access.binding)
         return access.change("import", work)
+
+
+def _fill(
+    store: CopyingStore,
+    bundle: BundleReader,
+    content: BundleContent,
+    past: Past | None,
+    actor: str,
+) -> list[Enrollment]:
+    """Write a bundle into an empty store."""
+    closed = read_closed(bundle)
+    if closed is not None:
+        store.adopt_closed(*closed)
+    if past is not None:
+        try:
+            store.restore(past)
+        except InvalidInput as error:
+            raise damaged(bundle.path, str(error)) from error
+        return restored(content)
+    with store.changing("import", actor=actor) as writer:
+        for label in content.labels:
+            writer.add_class(label)
+        writer.add_strangers([row for _, row in content.strangers])
+        writer.add_unknowns([row for _, row in content.unknowns])
+        return bring_in(writer, content, bundle)
 
 
 @contextmanager
@@ -208,45 +241,3 @@ def _threshold(state: State) -> dict[str, Any] | None:
         return asdict(state.threshold)
     except NotCalibrated:
         return None
-
-
-def _write_rows(bundle: BundleWriter, reader: Reader) -> dict[str, int]:
-    """Write classes, exemplars, crops and strangers; return how many there are.
-
-    Rows whose embedding is damaged are left out, and named by whoever opened the gallery.
-    """
-    classes, damaged = sorted(reader.classes(), key=lambda row: row.id), set(reader.damaged())
-    rows = [row for row in reader.exemplars() if row.id not in damaged]
-    position = {row.id: at for at, row in enumerate(classes)}
-    told = [
-        {
-            "class": position[row.class_id] if row.class_id is not None else None,
-            "role": row.role,
-            "name": row.name,
-            "content_hash": row.content_hash,
-            "time": row.time,
-            "metadata": dict(row.metadata),
-            "expires": row.expires,
-            "has_crop": row.has_crop,
-        }
-        for row in rows
-    ]
-    bundle.put_json("classes.json", [row.label for row in classes])
-    bundle.put_json("exemplars.json", told)
-    bundle.put_array("embeddings.npy", reader.embeddings([row.id for row in rows]))
-    strangers = reader.strangers()
-    pairs = zip(strangers.groups, strangers.content_hashes, strict=True)
-    bundle.put_json("strangers.json", [{"group": g, "content_hash": c} for g, c in pairs])
-    bundle.put_array("strangers.npy", strangers.embeddings)
-    num_crops = 0
-    for at, row in enumerate(rows):
-        crop = reader.crop(row.id) if row.has_crop else None
-        if crop is not None:
-            bundle.put(f"crops/{at}.webp", crop)
-            num_crops += 1
-    return {
-        "classes": len(classes),
-        "exemplars": len(rows),
-        "strangers": len(strangers.ids),
-        "crops": num_crops,
-    }

@@ -5,8 +5,12 @@
     exemplars.json     rows, without embeddings
     embeddings.npy     (N, D) float32
     strangers.json     groups and content hashes; strangers.npy (n, D) float32
-    history.json       the log, on request
+    unknowns.json      kept unknown probes; unknowns.npy (m, D) float32
+    closed.json        what was erased: hashes under a key of the gallery, if there is any
+    history.json       the log, on request; then all rows are in it, those of the past too
+    receipts.json      of erasures, with the log
     crops/0.webp ...   kept crops, by the position of their exemplar
+    unseen/0.webp ...  and by that of their unknown probe
     cohort.npz         held-out classes that came without an artifact
     artifact/...       the encoder, on request
 
@@ -49,13 +53,15 @@ COHORT = "cohort.npz"
 FORMAT = "ilk gallery bundle"
 """What every bundle says it is."""
 
-VERSION = 1
-"""Of what this code reads and writes."""
+VERSION = 2
+"""Of what this code writes; it reads version 1, too, which had no unknown probes, nothing closed
+and a history for people alone."""
 
 _MANIFEST = "manifest.json"
 _MEMBER = re.compile(
-    r"(classes|exemplars|strangers|history)\.json|(embeddings|strangers)\.npy|cohort\.npz"
-    r"|crops/\d{1,12}\.webp|artifact/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}"
+    r"(classes|exemplars|strangers|unknowns|closed|history|receipts)\.json"
+    r"|(embeddings|strangers|unknowns)\.npy|cohort\.npz"
+    r"|(crops|unseen)/\d{1,12}\.webp|artifact/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}"
 )
 _MOST_MANIFEST_BYTES = 1 << 30
 _CHUNK_BYTES = 1 << 20

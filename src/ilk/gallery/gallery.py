@@ -5,7 +5,6 @@ Shapes: N items, Q probes, D embedding size.
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Self, final
 import numpy as np
 
 from ilk.artifact import Artifact
-from ilk.gallery.access import Access, create_store
+from ilk.gallery.access import Access, actor_name, create_store
 from ilk.gallery.asking import Asking
 from ilk.gallery.binding import Binding
 from ilk.gallery.bundle import enroll_bundle, export, import_bundle
@@ -94,9 +93,9 @@ class Gallery(Asking, Editing, Looking):
         settings = Settings(templates=templates, margin=margin, basis=basis)
         place = Location(location)
         generation = place.prepare()
-        create_store(generation, binding, settings, actor=_actor(actor)).close()
+        create_store(generation, binding, settings, actor=actor_name(actor)).close()
         place.use(generation)
-        return Gallery(Access(place, _actor(actor), searcher))
+        return Gallery(Access(place, actor_name(actor), searcher))
 
     @staticmethod
     def open(location: str | Path, *, actor: str | None = None, searcher: str = "pq") -> Gallery:
@@ -107,7 +106,7 @@ class Gallery(Asking, Editing, Looking):
             DamagedGallery: A file of it is broken.
             NewerGallery: It was written by a newer version of ilk.
         """
-        return Gallery(Access(Location(location), _actor(actor), searcher))
+        return Gallery(Access(Location(location), actor_name(actor), searcher))
 
     @staticmethod
     def import_(
@@ -119,7 +118,7 @@ class Gallery(Asking, Editing, Looking):
         searcher: str = "pq",
     ) -> Gallery:
         """Make a gallery of a file that `export` wrote; see `ilk.gallery.bundle.import_bundle`."""
-        import_bundle(bundle, location, artifact, actor=_actor(actor))
+        import_bundle(bundle, location, artifact, actor=actor_name(actor))
         return Gallery.open(location, actor=actor, searcher=searcher)
 
     def export(
@@ -293,12 +292,3 @@ class Gallery(Asking, Editing, Looking):
             has_strangers=brought is not None,
         )
         return calibrate(self.access, asked, brought)
-
-
-def _actor(actor: str | None) -> str:
-    if actor is not None:
-        return actor
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a user without a name
-        return ""

@@ -11,7 +11,7 @@ from ilk.gallery.enrolling import CLOSED
 from ilk.results import Enrollment
 from ilk.store import NewExemplar, Role, Writer
 
-__all__ = ["bring_in"]
+__all__ = ["bring_in", "restored"]
 
 
 def bring_in(writer: Writer, content: BundleContent, bundle: BundleReader) -> list[Enrollment]:
@@ -40,6 +40,11 @@ def bring_in(writer: Writer, content: BundleContent, bundle: BundleReader) -> li
         for at, row_id in zip(positions, added, strict=True):
             answers[at] = _answer(content, content.rows[at], row_id, "")
     return [answer for answer in answers if answer is not None]
+
+
+def restored(content: BundleContent) -> list[Enrollment]:
+    """Return what became of each live exemplar of a bundle that was restored with its history."""
+    return [_answer(content, row, row.head.id, "") for row in content.live().rows]
 
 
 def _reasons(writer: Writer, content: BundleContent) -> list[tuple[str, int | None]]:
@@ -85,7 +90,7 @@ def _new(content: BundleContent, bundle: BundleReader, at: int) -> NewExemplar:
         content_hash=row.content_hash,
         name=row.name,
         metadata=row.metadata,
-        crop=bundle.read(f"crops/{at}.webp") if row.has_crop else None,
+        crop=bundle.read(f"crops/{row.at}.webp") if row.has_crop else None,
         expires=row.expires,
     )
 

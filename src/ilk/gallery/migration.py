@@ -17,12 +17,13 @@ from pathlib import Path
 from ilk.artifact import Artifact
 from ilk.detector import Detector
 from ilk.errors import GalleryError
-from ilk.gallery.access import Access, open_store
+from ilk.gallery.access import Access, copying, open_store
 from ilk.gallery.binding import Binding
+from ilk.gallery.forgetting import forget_in_cohorts
 from ilk.gallery.generations import alone, drop
 from ilk.gallery.location import Location
 from ilk.gallery.migration_report import MigrationReport
-from ilk.gallery.moving import MIGRATE, ComparedProbes, Moving, copying, is_same, unchanged
+from ilk.gallery.moving import MIGRATE, ComparedProbes, Moving, is_same, unchanged
 from ilk.gallery.reembedding import Embed, Progress, Reembedded
 from ilk.gallery.sources import SourceFolder
 from ilk.store import Reader
@@ -94,8 +95,8 @@ def migrate(
                 made.follow()
                 moving.copy()
                 moving.finish(report)
-        with access.fresh():
-            return replace(report, is_switched=True)
+        forget_in_cohorts(access)
+        return replace(report, is_switched=True)
 
 
 def rollback(location: str | Path, *, discard: bool = False) -> int:

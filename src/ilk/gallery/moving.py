@@ -16,9 +16,10 @@ import numpy as np
 
 from ilk.closest import closest_classes
 from ilk.errors import GalleryError, NotCalibrated
-from ilk.gallery.access import Access, open_store
+from ilk.gallery.access import Access, copying, open_store
 from ilk.gallery.admission import admit, check_shape
 from ilk.gallery.binding import Binding
+from ilk.gallery.changes import undone_of
 from ilk.gallery.deciding import Deciding
 from ilk.gallery.generations import draft, publish
 from ilk.gallery.location import Generation
@@ -28,14 +29,14 @@ from ilk.gallery.migration_report import (
     listed,
     notes_on_detectors,
 )
-from ilk.gallery.reembedding import Reembedded
+from ilk.gallery.reembedding import Lost, Reembedded
 from ilk.gallery.state import State
 from ilk.results import Identification
-from ilk.store import CopyingStore, Store, UnknownRow
+from ilk.store import Store, UnknownRow
 from ilk.thresholds import Threshold
 from ilk.words import counted
 
-__all__ = ["MIGRATE", "ComparedProbes", "Moving", "copying", "is_same", "unchanged"]
+__all__ = ["MIGRATE", "ComparedProbes", "Moving", "is_same", "unchanged"]
 
 MIGRATE = "migrate"
 """The action of the change that a migration ends with."""
@@ -119,10 +120,13 @@ class Moving:
     def require_kept(self, report: MigrationReport) -> None:
         """Refuse to lose exemplars or the threshold, unless the user agreed.
 
+        That whose enrollment was undone stays behind without that: it is told as lost, and no undo
+        brings it back.
+
         Raises:
             GalleryError: They would be lost.
         """
-        lost = report.lost_of("exemplar")
+        lost = self._missed(report.lost)
         if self._allow_missing:
             return
         if lost:
@@ -147,7 +151,7 @@ class Moving:
         Raises:
             GalleryError: Exemplars that came after the report would be lost.
         """
-        lost = [row for row in self._made.lost_since(report.lost) if row.table == "exemplar"]
+        lost = self._missed(self._made.lost_since(report.lost))
         if lost and not self._allow_missing:
             raise GalleryError(
                 f"{counted(len(lost), 'exemplar')} came during the migration and cannot be "
@@ -162,6 +166,23 @@ class Moving:
                 origin = self._before.facts | {"generation": self._generation.number}
                 writer.set("migrated_from", origin)
         self._access.location.use(publish(self._access.location, self._draft))
+
+    def _missed(self, lost: Sequence[Lost]) -> list[Lost]:
+        """Return the exemplars that somebody will miss: not those whose enrollment was undone."""
+        with self.store.reading() as reader:
+            log = reader.changes()
+        undone = undone_of(log)
+        never = {
+            row
+            for change in log
+            for effect in change.effects
+            if change.id in undone and (effect.table, effect.after) == ("exemplar", True)
+            for first, last in effect.rows
+            for row in range(first, last + 1)
+        }
+        return [
+            row for row in lost if row.table == "exemplar" and (row.is_live or row.id not in never)
+        ]
 
     def _of_unknowns(self, store: Store, unknowns: Sequence[UnknownRow]) -> dict[int, float | None]:
         """Return how far kept unknown probes are from their closest class now; None: no class."""
@@ -206,20 +227,6 @@ def unchanged(access: Access, state: State) -> MigrationReport:
         decisions=(),
         notes=("the gallery is under this artifact already, so there is nothing to migrate",),
     )
-
-
-def copying(store: Store) -> CopyingStore:
-    """Return a store that can be copied.
-
-    Raises:
-        GalleryError: This kind cannot.
-    """
-    if not isinstance(store, CopyingStore):
-        raise GalleryError(
-            f"{type(store).__name__} cannot copy a gallery for another encoder; export the gallery "
-            "and enroll its items in a new one"
-        )
-    return store
 
 
 def _threshold_of(state: State) -> tuple[Threshold | None, str]:

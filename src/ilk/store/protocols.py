@@ -19,6 +19,7 @@ from ilk.store.rows import (
     NewExemplar,
     NewStranger,
     NewUnknown,
+    Past,
     Role,
     Strangers,
     Table,
@@ -85,11 +86,19 @@ class Reader(Protocol):
     def changes(self, *, last: int | None = None, since: int = 0) -> list[ChangeRow]:
         """Return the log by id, or only its `last` rows."""
 
-    def strangers(self) -> Strangers:
-        """Return the live strangers, without those whose embedding is damaged."""
+    def strangers(self, *, is_live: bool | None = True) -> Strangers:
+        """Return the live strangers by id, without those whose embedding is damaged.
 
-    def unknowns(self, ids: Iterable[int] | None = None) -> list[UnknownRow]:
-        """Return the kept unknown probes by id, without those whose embedding is damaged."""
+        Those of the past too if `is_live` is None.
+        """
+
+    def unknowns(
+        self, ids: Iterable[int] | None = None, *, is_live: bool | None = True
+    ) -> list[UnknownRow]:
+        """Return the kept unknown probes by id, without those whose embedding is damaged.
+
+        Those of the past too if `is_live` is None.
+        """
 
     def unknown_crop(self, unknown_id: int) -> bytes | None:
         """Return the kept crop of an unknown probe."""
@@ -207,7 +216,7 @@ class Store(Protocol):
 
 @runtime_checkable
 class CopyingStore(Store, Protocol):
-    """A store whose gallery can be moved to another encoder."""
+    """A store whose gallery can be moved to another encoder, or into a file and out of it."""
 
     def copy_to(
         self,
@@ -225,6 +234,20 @@ class CopyingStore(Store, Protocol):
             path: Of the copy, which nobody has open; made if it is not there.
             facts: Of the copy; with another "embedding_size" perhaps.
             embeddings: Gives the (D,) float32 embeddings of rows of a table, by id.
+        """
+
+    def closed(self) -> tuple[bytes, list[bytes]]:
+        """Return what was closed as keyed hashes, ascending, and the key to them."""
+
+    def adopt_closed(self, key: bytes, hashes: Iterable[bytes]) -> None:
+        """Take over the key and what was closed under it, in a store where nothing was."""
+
+    def restore(self, past: Past) -> None:
+        """Fill an empty store with the rows and the log of another, so that undo goes on.
+
+        Raises:
+            InvalidInput: Rows and log do not fit each other, or the store has something in it;
+                nothing was changed.
         """
 
     def adopt_suppressed(self, path: Path) -> None:

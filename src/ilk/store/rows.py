@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
@@ -19,6 +19,7 @@ __all__ = [
     "NewExemplar",
     "NewStranger",
     "NewUnknown",
+    "Past",
     "Role",
     "Strangers",
     "Table",
@@ -191,6 +192,22 @@ class Delta:
     """Whether a setting, a label or a stranger changed since."""
     damaged: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     """(B,) int64: rows touched since whose embedding is not what was written; not among `ids`."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Past:
+    """All rows of a store, live or not, each after its id and whether it is live, and its log."""
+
+    classes: Sequence[tuple[int, bool, str]]
+    """With their labels."""
+    exemplars: Sequence[tuple[int, bool, int | None, Role, NewExemplar]]
+    """With the ids of their classes."""
+    strangers: Sequence[tuple[int, bool, NewStranger]]
+    unknowns: Sequence[tuple[int, bool, NewUnknown]]
+    settings: Mapping[str, Any]
+    changes: Sequence[ChangeRow]
+    receipts: Sequence[Erased]
 
 
 @final

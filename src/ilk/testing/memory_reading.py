@@ -167,9 +167,10 @@ class MemoryReader:
         found = self.tables.log[since:]
         return found if last is None else found[len(found) - min(last, len(found)) :]
 
-    def strangers(self) -> Strangers:
-        """Return the live strangers."""
-        rows = {i: row for i, row in sorted(self.tables.rows["stranger"].items()) if row["is_live"]}
+    def strangers(self, *, is_live: bool | None = True) -> Strangers:
+        """Return the live strangers by id; those of the past too if `is_live` is None."""
+        found = sorted(self.tables.rows["stranger"].items())
+        rows = {i: row for i, row in found if is_live in (None, row["is_live"])}
         return Strangers(
             np.array(list(rows), np.int64),
             self._matrix([row["embedding"] for row in rows.values()]),
@@ -177,8 +178,10 @@ class MemoryReader:
             tuple(row["content_hash"] for row in rows.values()),
         )
 
-    def unknowns(self, ids: Iterable[int] | None = None) -> list[UnknownRow]:
-        """Return the kept unknown probes by id."""
+    def unknowns(
+        self, ids: Iterable[int] | None = None, *, is_live: bool | None = True
+    ) -> list[UnknownRow]:
+        """Return the kept unknown probes by id; those of the past too if `is_live` is None."""
         wanted = None if ids is None else set(ids)
         return [
             UnknownRow(
@@ -191,13 +194,13 @@ class MemoryReader:
                 row["crop"] is not None,
             )
             for i, row in sorted(self.tables.rows["unknown"].items())
-            if row["is_live"] and (wanted is None or i in wanted)
+            if is_live in (None, row["is_live"]) and (wanted is None or i in wanted)
         ]
 
     def unknown_crop(self, unknown_id: int) -> bytes | None:
         """Return the kept crop of an unknown probe."""
         row = self.tables.rows["unknown"].get(unknown_id)
-        return row["crop"] if row is not None and row["is_live"] else None
+        return row["crop"] if row is not None else None
 
     def suppressed(self, content_hashes: Iterable[str]) -> set[str]:
         """Return those content hashes that an erasure has closed for good."""

@@ -19,7 +19,9 @@ __all__ = ["export", "import_bundle"]
 @gallery_argument
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--with-artifact", is_flag=True, help="Include the encoder.")
-@click.option("--with-history", is_flag=True, help="Include the history, with labels of the past.")
+@click.option(
+    "--with-history", is_flag=True, help="Include the history, and all that undo could bring back."
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @json_option
 def export(
@@ -32,8 +34,9 @@ def export(
 ) -> None:
     """Write a whole gallery to one file.
 
-    It holds classes, exemplars, crops, strangers, settings, the model contract, the threshold and
-    what it was calibrated on; every part is hashed, and nothing in it is ever executed.
+    It holds classes, exemplars, crops, strangers, kept unknown probes, settings, the model
+    contract, the threshold and what it was calibrated on, and what was erased, as hashes that keep
+    it out; every part is hashed, and nothing in it is ever executed.
     """
     from ilk.cli.documents import print_document
     from ilk.gallery import Gallery
@@ -75,8 +78,10 @@ def import_bundle(
 ) -> None:
     """Make a gallery from an exported file.
 
-    FILE is one that `ilk gallery export` wrote; the new GALLERY decides as the exported one did. A
-    file of another encoder is refused, and so is one that was damaged or changed.
+    FILE is one that `ilk gallery export` wrote; the new GALLERY decides as the exported one did,
+    and if FILE has the history, undo goes on where it was. A file of another encoder is refused,
+    and so is one that was damaged or changed. --add takes exemplars alone: no settings, strangers,
+    unknown probes or history.
     """
     from ilk.cli.documents import print_document
     from ilk.documents import enrollment
@@ -87,17 +92,22 @@ def import_bundle(
 
     if add and artifact is not None:
         raise click.UsageError("--add uses the gallery's own artifact; leave out --artifact.")
+    num_unknowns = 0
     if add:
         with Gallery.open(gallery, actor=actor) as opened:
             answers: list[Enrollment] = enroll_bundle(opened.access, file)
     else:
-        answers = make(file, gallery, artifact, actor=actor or "")
+        answers = make(file, gallery, artifact, actor=actor)
+        with Gallery.open(gallery, actor=actor) as opened:
+            num_unknowns = len(opened.unknowns())
     if as_json:
         print_document("gallery.imported", answers=[enrollment(answer) for answer in answers])
         return
     refused = [answer for answer in answers if not answer.is_enrolled]
-    labels = {answer.label for answer in answers if answer.is_enrolled}
+    labels = {answer.label for answer in answers if answer.is_enrolled and answer.label}
     told = counted(len(answers) - len(refused), "exemplar")
     click.echo(f"enrolled {told} of {counted(len(labels), 'class', 'classes')} in {gallery}")
+    if num_unknowns:
+        click.echo(f"kept {counted(num_unknowns, 'unknown probe')}; `ilk unknown list` lists them")
     for answer in refused[:20]:
         click.echo(f"not enrolled: {answer.name}: {answer.reason}", err=True)

@@ -143,8 +143,9 @@ class Connection:
         self.wait("begin immediate")
 
     def commit(self) -> None:
-        """Make the transaction durable."""
-        self.run("commit")
+        """Make the transaction durable, if it was not rolled back."""
+        if self._database.in_transaction:
+            self.run("commit")
 
     def roll_back(self) -> None:
         """Undo the transaction, if SQLite has not done so on its own."""

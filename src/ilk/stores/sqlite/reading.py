@@ -191,11 +191,12 @@ class SqliteReader:
         )
         return [_change_row(row) for row in reversed(rows)]
 
-    def strangers(self) -> Strangers:
-        """Return the live strangers whose embedding is what was written."""
+    def strangers(self, *, is_live: bool | None = True) -> Strangers:
+        """Return the live strangers whose embedding is what was written; None: of the past too."""
+        where = "" if is_live is None else f"where is_live = {int(is_live)} "
         found = self._open.rows(
             f'select embedding, id, {self._open.checksum}, "group", content_hash from stranger '
-            "where is_live = 1 order by id"
+            f"{where}order by id"
         )
         rows = [row for row, is_sound in zip(found, _whole(found), strict=True) if is_sound]
         return Strangers(
@@ -205,8 +206,14 @@ class SqliteReader:
             tuple(row[4] for row in rows),
         )
 
-    def unknowns(self, ids: Iterable[int] | None = None) -> list[UnknownRow]:
-        """Return by id the kept unknown probes whose embedding is what was written."""
+    def unknowns(
+        self, ids: Iterable[int] | None = None, *, is_live: bool | None = True
+    ) -> list[UnknownRow]:
+        """Return by id the kept unknown probes whose embedding is what was written.
+
+        Those of the past too if `is_live` is None.
+        """
+        where = "" if is_live is None else f"is_live = {int(is_live)} and "
         ranges = to_ranges(ids) if ids is not None else ((0, 2**62),)
         rows = [
             row
@@ -215,7 +222,7 @@ class SqliteReader:
                 f"select embedding, unknown.id, {self._open.checksum}, content_hash, name, "
                 "distance, coalesce(time, ?), crop is not null "
                 "from unknown left join change on change.id = added "
-                "where is_live = 1 and unknown.id between ? and ? order by unknown.id",
+                f"where {where}unknown.id between ? and ? order by unknown.id",
                 self._time,
                 first,
                 last,
@@ -230,9 +237,7 @@ class SqliteReader:
 
     def unknown_crop(self, unknown_id: int) -> bytes | None:
         """Return the kept crop of an unknown probe."""
-        row = self._open.row(
-            "select crop from unknown where id = ? and is_live = 1", int(unknown_id)
-        )
+        row = self._open.row("select crop from unknown where id = ?", int(unknown_id))
         return row[0] if row else None
 
     def suppressed(self, content_hashes: Iterable[str]) -> set[str]:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, final
 
 from ilk.errors import DamagedGallery, ForeignGallery, GalleryError, InvalidInput
-from ilk.store import Chosen, Erased, Reader
+from ilk.store import Chosen, Erased, Past, Reader
 from ilk.stores.sqlite import schema
 from ilk.stores.sqlite.checking import find_faults
 from ilk.stores.sqlite.connection import Connection, Mode, create_file
@@ -23,6 +23,8 @@ from ilk.stores.sqlite.erasing import clean, erase_rows, has_residue
 from ilk.stores.sqlite.line import Line
 from ilk.stores.sqlite.opening import check_file, complete, connect, is_writable, migrate
 from ilk.stores.sqlite.reading import SqliteReader
+from ilk.stores.sqlite.restoring import restore_rows
+from ilk.stores.sqlite.suppression import read_closed, write_closed
 from ilk.stores.sqlite.writing import SqliteWriter, log_end
 
 __all__ = ["SqliteStore"]
@@ -160,20 +162,13 @@ class SqliteStore:
             GalleryError: The store cannot be written (read-only, full disk, damaged, or another
                 process held it for too long); the message says what to do. Nothing was changed.
         """
-        self._check_writable()
-        with self._writer.use() as connection:
-            if self._writer.depth > 1:
-                raise GalleryError("a change is being made by this thread; finish it first")
-            connection.begin_writing()
-            try:
-                writer = SqliteWriter(connection, self._size, log_end(connection), now())
-                yield writer
-                is_touched = writer.finish(action, actor, call)
-                writer.end()
-                connection.commit() if is_touched else connection.roll_back()
-            except BaseException:
+        with self._writing() as connection:
+            writer = SqliteWriter(connection, self._size, log_end(connection), now())
+            yield writer
+            is_touched = writer.finish(action, actor, call)
+            writer.end()
+            if not is_touched:
                 connection.roll_back()
-                raise
 
     def erase(
         self,
@@ -197,25 +192,17 @@ class SqliteStore:
                 no room for a second copy, so that bytes stay in the files: the message says that
                 the rows are deleted, and the next `erase` or `open` clears the rest.
         """
-        self._check_writable()
+        with self._writing() as connection:
+            chosen = Chosen(tuple(class_ids), tuple(exemplar_ids))
+            if choose is not None:
+                reader = SqliteReader(connection, self._size, log_end(connection)[0])
+                more = choose(reader)
+                reader.end()
+                chosen = Chosen(
+                    chosen.class_ids + more.class_ids, chosen.exemplar_ids + more.exemplar_ids
+                )
+            receipt = erase_rows(connection, chosen, actor=actor, time=now())
         with self._writer.use() as connection:
-            if self._writer.depth > 1:
-                raise GalleryError("a change is being made by this thread; finish it first")
-            connection.begin_writing()
-            try:
-                chosen = Chosen(tuple(class_ids), tuple(exemplar_ids))
-                if choose is not None:
-                    reader = SqliteReader(connection, self._size, log_end(connection)[0])
-                    more = choose(reader)
-                    reader.end()
-                    chosen = Chosen(
-                        chosen.class_ids + more.class_ids, chosen.exemplar_ids + more.exemplar_ids
-                    )
-                receipt = erase_rows(connection, chosen, actor=actor, time=now())
-                connection.commit()
-            except BaseException:
-                connection.roll_back()
-                raise
             clean(connection, self._timeout_seconds)
         return receipt
 
@@ -228,6 +215,30 @@ class SqliteStore:
             GalleryError: The copy cannot be written.
         """
         return update_copy(self._path, Path(path), facts, embeddings, self._timeout_seconds)
+
+    def closed(self) -> tuple[bytes, list[bytes]]:
+        """Return what was closed as keyed hashes, ascending, and the key to them."""
+        with self.reading(), self._reader.use() as connection:
+            return read_closed(connection)
+
+    def adopt_closed(self, key: bytes, hashes: Iterable[bytes]) -> None:
+        """Take over the key and what was closed under it, in a store where nothing was.
+
+        Raises:
+            GalleryError: Something was closed here under another key.
+        """
+        with self._writing() as connection:
+            write_closed(connection, key, hashes)
+
+    def restore(self, past: Past) -> None:
+        """Fill an empty store with the rows and the log of another, so that undo goes on.
+
+        Raises:
+            InvalidInput: Rows and log do not fit each other, or the store has something in it;
+                nothing was changed.
+        """
+        with self._writing() as connection:
+            restore_rows(connection, self._size, past)
 
     def adopt_suppressed(self, path: str | os.PathLike[str]) -> None:
         """Close the content that an erasure closed in the copy at `path`, too."""
@@ -246,6 +257,21 @@ class SqliteStore:
         """Let go of files and locks."""
         for line in (self._reader, self._watcher, self._writer):
             line.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """Give a transaction for the time of a `with` block; an error undoes it."""
+        self._check_writable()
+        with self._writer.use() as connection:
+            if self._writer.depth > 1:
+                raise GalleryError("a change is being made by this thread; finish it first")
+            connection.begin_writing()
+            try:
+                yield connection
+                connection.commit()
+            except BaseException:
+                connection.roll_back()
+                raise
 
     def _connect(self) -> Connection:
         return connect(self._path, self._mode, self._timeout_seconds)
