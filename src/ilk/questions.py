@@ -166,6 +166,34 @@ class Questions:
         items = Items(tuple(Item(crop, "", name) for crop in crops))
         return self._desk.bound.embed(items, ask)
 
+    def crop_distances(
+        self, first: Sequence[np.ndarray], second: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """Return how far apart regions that were cut out look, (k, n); no gallery is asked.
+
+        NaN stands for regions that cannot be embedded.
+
+        Args:
+            first: k regions.
+            second: n regions.
+        """
+        items = [Item(crop, "", str(at)) for at, crop in enumerate([*first, *second])]
+
+        def measure(embedded: Embedded) -> np.ndarray:
+            rows = np.full((len(items), self.encoder.embedding_size), np.nan)
+            for item, row in zip(embedded.items.items, embedded.embeddings, strict=True):
+                rows[int(item.name)] = row
+            found = np.full((len(first), len(second)), np.nan)
+            known = ~np.isnan(rows).any(axis=1)
+            here, there = known[: len(first)], known[len(first) :]
+            distance = self.gallery.binding.distance
+            found[np.ix_(here, there)] = distance.pairwise(
+                rows[: len(first)][here], rows[len(first) :][there]
+            )
+            return found
+
+        return self._desk.bound.embed(Items(tuple(items)), measure)
+
     def keep_unknown(
         self, crops: Sequence[np.ndarray], answers: Sequence[Identification]
     ) -> list[int | None]:

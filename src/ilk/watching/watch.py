@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal, final
 
 import numpy as np
 
 from ilk.detector import Region
-from ilk.errors import InvalidInput
+from ilk.errors import InvalidInput, NotCalibrated
 from ilk.questions import Questions
 from ilk.watching.cuts import Cuts
 from ilk.watching.decision import Rule, TrackDecision, decide
@@ -20,6 +23,9 @@ from ilk.watching.shots import Shot, goodness, with_shot
 from ilk.watching.tracker import Track, advance
 
 __all__ = ["Watch", "WatchSettings"]
+
+_NUM_LOOKS = 3
+"""How many of the best frames of a track say what it looks like."""
 
 
 @final
@@ -69,6 +75,8 @@ class _Following:
     """What is known of an open track besides where it is."""
 
     shots: tuple[Shot, ...] = ()
+    looks: tuple[np.ndarray, ...] = ()
+    """What it looks like, from its best frames; kept after the decision."""
     num_assessable: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -141,6 +149,7 @@ class Watch:
             frame.seconds,
             next_id=self._next_id,
             most_lost_seconds=self._settings.most_lost_seconds,
+            unlikeness=partial(self._unlikeness, frame, regions),
         )
         for region, track_id in zip(regions, step.ids, strict=True):
             self._take_in(self._following.setdefault(track_id, _Following()), frame, region)
@@ -190,7 +199,28 @@ class Watch:
             shots = tuple(
                 s if s is best or s.scene is None else replace(s, scene=None) for s in shots
             )
+            best_first = sorted(shots, key=lambda shot: -shot.goodness)
+            following.looks = tuple(shot.crop for shot in best_first[:_NUM_LOOKS])
         following.shots = shots
+
+    def _unlikeness(
+        self, frame: Frame, regions: Sequence[Region], ids: Sequence[int], places: Sequence[int]
+    ) -> np.ndarray:
+        """Return how far tracks and regions look apart, as a share of the gallery's threshold."""
+        unlike = np.full((len(ids), len(places)), np.nan)
+        looks = [(n, look) for n, i in enumerate(ids) for look in self._following[i].looks]
+        seen = [n for n, at in enumerate(places) if regions[at].is_assessable]
+        try:
+            limit = self._questions.gallery.threshold.value
+        except NotCalibrated:
+            return unlike
+        if not looks or not seen or not 0 < limit < math.inf:
+            return unlike
+        crops = [self._questions.detector.crop(frame.image, regions[places[n]]) for n in seen]
+        found = self._questions.crop_distances([look for _, look in looks], crops) / limit
+        for (row, _), distances in zip(looks, found, strict=True):
+            unlike[row, seen] = np.fmin(unlike[row, seen], distances)
+        return unlike
 
     def _decided(self, track: Track) -> list[Event]:
         """Decide about an open track, if it is time to."""
