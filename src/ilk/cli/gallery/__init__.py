@@ -16,7 +16,7 @@ _COMMANDS = {
     ),
     "list": ("look:list_classes", "List the classes, and how many exemplars each has."),
     "show": ("look:show", "List the exemplars of a class, or all, with their ids and origins."),
-    "history": ("look:history", "List the changes, oldest first: when, who and what."),
+    "history": ("history:history", "List the changes, oldest first: when, who and what."),
     "rename": ("change:rename", "Rename a class."),
     "merge": ("change:merge", "Merge a class into another."),
     "split": ("change:split", "Make some exemplars of a class a new class."),
