@@ -66,6 +66,8 @@ class CardFacts:
     """Of the encoder; embeddings are comparable only if it is equal."""
     created: str = ""
     """The date, as the caller wants it shown."""
+    radii: Mapping[str, Any] = field(default_factory=dict)
+    """Where validation embeddings lie in hyperbolic space (`ilk.radii.Radii.to_json`)."""
     limits: Sequence[str] = ()
     """Further limits that the maker of the artifact knows of, one sentence each."""
 

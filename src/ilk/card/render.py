@@ -35,6 +35,7 @@ def render_card(facts: CardFacts) -> str:
     sections = (
         _introduction(facts),
         _figures(facts),
+        _radii(facts),
         _use(facts),
         _training(facts),
         _limits(facts),
@@ -101,6 +102,26 @@ def _figures(facts: CardFacts) -> str:
     return (
         f"## Validation\n\n{_measured_on(facts)} Intervals are from a bootstrap by class.\n\n"
         + table(header, rows)
+    )
+
+
+def _radii(facts: CardFacts) -> str:
+    """Tell how validation embeddings use hyperbolic space."""
+    if not facts.radii:
+        return ""
+    found = facts.radii
+    step = float(found["max_radius"]) / len(found["shares"])
+    ranges = [f"{step * i:.2f} to {step * (i + 1):.2f}" for i in range(len(found["shares"]))]
+    warning = str(found["warning"])
+    return (
+        "## Radii\n\nHow far validation embeddings lie from the origin of hyperbolic space. The "
+        f"closest others of {share(found['cosine_agreement'])} of them are in the order that the "
+        f"cosine distance gives; {share(found['rim'])} lie at the rim. "
+        + (f"**Warning: {text(warning)}.**" if warning else "So the radii count.")
+        + "\n\n"
+        + table(
+            ("Radius", "Embeddings"), list(zip(ranges, map(share, found["shares"]), strict=True))
+        )
     )
 
 

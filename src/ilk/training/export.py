@@ -31,6 +31,7 @@ from ilk.encoders.trainable import TrainableEncoder
 from ilk.errors import ArtifactError, InvalidInput, UnreadableItem
 from ilk.evaluation.figures import Figure
 from ilk.items import Item, Items
+from ilk.radii import Radii
 from ilk.training.graph import frozen_copy, measure_parity, serving_encoder, to_onnx
 from ilk.unreadable import OnUnreadable
 
@@ -204,6 +205,7 @@ def _card(
     limits: Sequence[str],
 ) -> str:
     loss = parts.config.get("loss")
+    radii = Radii.of(parts.cohort.embeddings, parts.distance)
     words = [parts.encoder.get("name", ""), parts.encoder.get("backbone", "")]
     facts = CardFacts(
         name=name,
@@ -227,5 +229,6 @@ def _card(
         versions=parts.versions,
         fingerprint=fingerprint,
         limits=limits,
+        radii=radii.to_json() if radii else {},
     )
     return render_card(facts)

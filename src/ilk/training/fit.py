@@ -16,8 +16,10 @@ from ilk.datasets import open_source
 from ilk.encoders.trainable import TrainableEncoder
 from ilk.errors import ConfigError, NothingLearnt
 from ilk.items import Items
+from ilk.radii import Radii
 from ilk.training.assembly import items_hash, load_parts, make_data, make_module
 from ilk.training.batches import in_order
+from ilk.training.bound import set_scale
 from ilk.training.callbacks import Keeper, Patience, Stopper, has_lost_patience
 from ilk.training.cutting import cut_out
 from ilk.training.export import export_artifact
@@ -130,6 +132,8 @@ def _train(
     if resume:
         keeper.restore(module)
         tell(f"going on after step {module.step}")
+    else:
+        set_scale(module, training)
     steps, every = int(run.schedule.steps), int(run.schedule.validate_every)
     patience = int(run.schedule.patience)
     how = f"go on with --resume, what is needed is in {folder.path}"
@@ -203,6 +207,10 @@ def _export(
     module, training, validation = done.module, done.training, done.validation
     embeddings, positions = module.embed(validation.batches(in_order(len(validation.items), 256)))
     class_ids = validation.items.class_ids[positions.numpy()]
+    if radii := Radii.of(embeddings.numpy(), plan.distance):
+        display.tell(f"radii          {radii.line()}")
+        if radii.warning:
+            display.tell(f"WARNING        {radii.warning}")
     display.tell("writing the artifact")
     with display.count("items embedded") as count:
         return export_artifact(

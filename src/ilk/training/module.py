@@ -221,6 +221,11 @@ class TrainingModule(LightningModule):
         """Go back to the weights that learn."""
         self._swap.close()
 
+    def prepared(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterable[Tensor]:
+        """Yield the inputs that plain batches make, without distortions."""
+        for contents, positions in batches:
+            yield self._inputs[1](contents.to(self.device), positions, torch.Generator())[0]
+
     @torch.no_grad()
     def embed(self, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         """Return the (N, D) float32 embeddings of plain batches, and their (N,) positions."""

@@ -19,13 +19,14 @@ from ilk.data_rules import (
 )
 from ilk.detecting import WHOLE_IMAGE
 from ilk.detector import Detector
-from ilk.distances import Distance, distance_from_settings
+from ilk.distances import Distance, Hyperbolic, distance_from_settings
 from ilk.encoders.trainable import TrainableEncoder
 from ilk.errors import ConfigError, InvalidInput
 from ilk.items import Items
 from ilk.losses import Loss
 from ilk.split import Split, merge_splits, split_items, takes_part
 from ilk.training.augment import Augment, make_augment
+from ilk.training.bound import bound_head
 from ilk.training.construct import construct, with_defaults
 from ilk.training.cutting import make_detector
 from ilk.training.defaults import EncoderFacts, choose_encoder, resolve
@@ -120,6 +121,8 @@ def make_plan(
         run = resolve(run, facts, EncoderFacts.of(encoder))
         _refuse_contradictions(run, encoder)
         distance = _build_distance(run)
+        if isinstance(distance, Hyperbolic):
+            bound_head(encoder, distance)
         run, loss = _build_loss(run, distance, encoder, facts)
     run, augment = _build_augment(run, encoder)
     notes = []

@@ -124,7 +124,14 @@ def histogram_chart(
     )
 
 
-def bar_chart(names: Sequence[str], counts: Sequence[int], *, title: str, label: str) -> str:
+def bar_chart(
+    names: Sequence[str],
+    counts: Sequence[int],
+    *,
+    title: str,
+    label: str,
+    counted: str = "classes",
+) -> str:
     """Return vertical bars with their names below and their counts above.
 
     Args:
@@ -132,10 +139,11 @@ def bar_chart(names: Sequence[str], counts: Sequence[int], *, title: str, label:
         counts: How high each bar is, as many.
         title: What a screen reader calls the chart.
         label: What the bars differ in.
+        counted: What there are as many of.
     """
     num = max(1, len(names))
     bars = Axis(label, 0.0, float(num), tuple((i + 0.5, n) for i, n in enumerate(names)))
-    frame = Frame(bars, linear_axis("classes", [0.0, 1.2 * max([1, *counts])]), 960, 240)
+    frame = Frame(bars, linear_axis(counted, [0.0, 1.2 * max([1, *counts])]), 960, 240)
     content = ""
     for i, count in enumerate(counts):
         left, top = frame.at(i + 0.12, count)
@@ -146,7 +154,9 @@ def bar_chart(names: Sequence[str], counts: Sequence[int], *, title: str, label:
         middle = (left + right) / 2
         content += text(f"{count:,}", middle, top - 5, text_anchor="middle", class_="note")
     told = ", ".join(f"{name}: {count:,}" for name, count in zip(names, counts, strict=True))
-    return frame.chart(content, title=title, description=f"Classes by {label}. {told}.")
+    return frame.chart(
+        content, title=title, description=f"{counted.capitalize()} by {label}. {told}."
+    )
 
 
 def whisker(value: float, low: float | None, high: float | None) -> str:

@@ -23,6 +23,7 @@ from ilk.evaluation.report.groups_section import groups_section
 from ilk.evaluation.report.headline import headline
 from ilk.evaluation.report.map_section import map_section, map_words
 from ilk.evaluation.report.mistakes import mistake_grid, weakest_classes
+from ilk.evaluation.report.radii_section import RADII_WORDS, radii_section
 from ilk.evaluation.report.sections import (
     card_section,
     curves,
@@ -154,6 +155,7 @@ def _sections(
             "A threshold can only be as good as the gap between the two hills.",
             distances(evaluation),
         ),
+        ("radii", "Radii", RADII_WORDS, radii_section(embeddings, distance)),
         (
             "mistakes",
             "The worst mistakes",
