@@ -28,7 +28,7 @@ def photos(tmp_path: Path) -> Path:
     """Two classes, and files whose names hold a title for the terminal and a byte of no letter."""
     generator = np.random.default_rng(0)
     for label, names in (
-        ("Łucja 😀", ["1.png", "2.png", "\x1b]0;owned\a\x1b[31m.png"]),
+        ("Łucja 😀", [*map("{}.png".format, range(1, 7)), "\x1b]0;owned\a\x1b[31m.png"]),
         ("Bob", ["1.png", "2.png", os.fsdecode(b"\xff.png"), "broken\n\x9b2J.png"]),
     ):
         (tmp_path / "photos" / label).mkdir(parents=True)
@@ -130,3 +130,6 @@ def test_a_terminal_never_gets_the_escapes_of_a_name(commands: list[list[str]]) 
     assert "\x1b[1m" in text
     assert "Łucja 😀" in text
     assert "█" in text
+    assert "━" in text  # a bar
+    assert "\\x1b[1m" not in text
+    assert "\\r" not in text

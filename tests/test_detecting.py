@@ -163,7 +163,7 @@ def test_of_several_regions_none_is_picked_unasked() -> None:
     (sightings,) = _sightings(_picture(0, 2, 4))
     (refused,) = chosen(sightings, "only", noun="column")
     assert (refused.code, refused.region, refused.crop) == ("several_columns", None, None)
-    assert refused.reason.startswith("3 columns are in the picture")
+    assert refused.reason.startswith("the picture shows 3 columns")
     assert chosen(sightings, "all", noun="column") == sightings
     (largest,) = chosen(sightings, "largest", noun="column")
     assert largest is sightings[1]  # of x % 3 + 1 pixels
@@ -220,4 +220,4 @@ def test_faces_of_a_group_picture_become_items_that_differ() -> None:
     assert len({crop.content_hash() for crop in crops.items}) == 4
     only = crops_of(faces, _items(picture, draw_portrait(3, 0)))
     assert [crop.label for crop in only.items] == ["class 1"]
-    assert "3 faces are in the picture" in only.problems[0].reason
+    assert "the picture shows 3 faces" in only.problems[0].reason

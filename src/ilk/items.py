@@ -17,6 +17,7 @@ from typing import final
 
 import numpy as np
 
+from ilk.doors import doors
 from ilk.errors import InvalidInput
 from ilk.labels import clean_label, normal_label, split_name
 
@@ -90,6 +91,7 @@ class Problem:
 
 
 @final
+@doors
 @dataclass(frozen=True, eq=False)
 class Items:
     """Labelled items in a fixed order, with what had to be left out."""

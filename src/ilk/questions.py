@@ -10,6 +10,7 @@ from ilk.bound_encoder import Progress, Source, as_item
 from ilk.crops import crop_of
 from ilk.detecting import Choice, crops_of
 from ilk.detector import Detector
+from ilk.doors import doors
 from ilk.embedding import Embedded
 from ilk.encoder import Encoder
 from ilk.gallery import Gallery
@@ -21,6 +22,7 @@ from ilk.results import Identification, PictureAnswer, Verification
 __all__ = ["Questions"]
 
 
+@doors
 class Questions:
     """Identify and verify."""
 

@@ -14,6 +14,7 @@ from ilk.artifact import Artifact
 from ilk.bound_encoder import BoundEncoder, Progress
 from ilk.detecting import Choice, crops_of, open_detector
 from ilk.detector import Detector
+from ilk.doors import doors
 from ilk.embedding import Embedded, EmbeddingCache
 from ilk.encoder import Encoder
 from ilk.encoders.onnx import open_encoder
@@ -39,6 +40,7 @@ _AT_ONCE = 256
 
 
 @final
+@doors
 class Recognizer(Questions):
     """A gallery that takes what its encoder takes: files, pixels, items.
 

@@ -35,6 +35,8 @@ def percent(share: float) -> str:
         ('1 %', '1.2 %', '35 %', '100 %', '0 %')
     """
     value = 100 * share
+    if 0 < value < 1e-4:
+        return "under 0.0001 %"
     return f"{value:.0f} %" if value >= 10 else f"{value:.2g} %"
 
 

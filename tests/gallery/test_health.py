@@ -276,7 +276,7 @@ def test_strangers_of_the_calibration_make_a_lamb(make_gallery: MakeGallery) -> 
     (lamb,) = gallery.health().of("lamb")
     assert (lamb.labels, lamb.count) == (("c07",), 5)
     assert lamb.exemplars == (ids["c07"][0],)
-    assert "5 of them strangers" in lamb.reason
+    assert "of which 5 are strangers" in lamb.reason
     # five pictures of one stranger are one stranger
     gallery.calibrate(0.02, strangers=np.array(near + far), groups=["g"] * 5 + groups[5:])
     assert not gallery.health().of("lamb")

@@ -244,7 +244,7 @@ def test_names_that_lead_out_of_the_folder_are_not_followed(
         names=["../outside.bin"],
         content_hashes=world.hashes_of(contents),
     )
-    with pytest.raises(GalleryError, match=r"1 exemplars .*outside.bin"):
+    with pytest.raises(GalleryError, match=r"1 exemplar .*outside.bin"):
         move(gallery, sources)
     with pytest.raises(InvalidInput, match="the folder of the sources"):
         move(gallery, tmp_path / "nowhere")

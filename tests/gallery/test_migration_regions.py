@@ -216,7 +216,7 @@ def test_kept_crops_are_enough_and_another_detector_is_told(
     (note,) = report.notes
     assert note.startswith(
         "the new artifact expects its pictures from tiles (border 4), the present one from tiles "
-        "(border 0); 8 exemplars come from kept crops"
+        "(border 0); 8 exemplars from kept crops"
     )
 
 
@@ -235,7 +235,7 @@ def test_whole_pictures_are_looked_at_by_the_new_detector(
         assert "from tiles, the present one from whole_image" in report.notes[0]
         lost = report.lost_of("exemplar")
         assert len(lost) == 4
-        assert all("2 tiles are in the picture" in row.reason for row in lost)
+        assert all("the picture shows 2 tiles" in row.reason for row in lost)
         with Recognizer.open(place) as opened:
             (answer,) = opened.identify([alone])
             assert answer.distance == pytest.approx(0, abs=1e-6)

@@ -14,6 +14,7 @@ from ilk.artifact.files import damaged, read_file, read_small_file, verify_file
 from ilk.artifact.folder import find_leftovers, is_leftover, is_taken, publish_folder
 from ilk.artifact.manifest import FileFacts, Manifest, Parity, canonical_json
 from ilk.distances import Distance, distance_from_settings
+from ilk.doors import doors
 from ilk.encoder import encoder_fingerprint
 from ilk.errors import ArtifactError, DamagedArtifact, ForeignArtifact, InvalidInput
 from ilk.preprocess import Preprocess
@@ -28,6 +29,7 @@ _NUM_ATTEMPTS = 10
 
 
 @final
+@doors
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Artifact:
     """A loaded artifact: every file is there and has the hash that it was written with."""

@@ -25,6 +25,7 @@ _TITLES = {"bytes": "equal files", "pixels": "equal pixels", "near": "nearly equ
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, described in docs/check.md.")
 @click.option(
     "--show",
+    type=click.IntRange(min=-1),
     default=10,
     show_default=True,
     help="How many lines of each list to print; -1 for all.",

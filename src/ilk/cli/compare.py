@@ -52,7 +52,13 @@ class _Command(click.Command):
 @click.option("--on", "source", metavar="SOURCE", help="What artifacts are evaluated on.")
 @protocol_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, differences per class included.")
-@click.option("--show", default=5, show_default=True, help="Classes to list that changed most.")
+@click.option(
+    "--show",
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="How many of the classes that changed most to list.",
+)
 def compare(
     runs: tuple[str, ...],
     against: tuple[str, ...],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ilk.cli.lazy import LazyGroup
+from ilk.cli.sources import seed_option
 
 if TYPE_CHECKING:
     from ilk.meeting import Meeting
@@ -35,7 +36,7 @@ __all__ = ["demo"]
     show_default=True,
     help="The folder to write to.",
 )
-@click.option("--seed", default=0, show_default=True, help="The seed of every random draw.")
+@seed_option("The seed of every random draw.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting. Repeatable."
 )

@@ -35,11 +35,13 @@ __all__ = ["embed"]
     "--batch-size",
     default=64,
     show_default=True,
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 65536),
     help="Items per call of the encoder.",
 )
 @click.option(
-    "--num-threads", type=click.IntRange(min=1), help="Threads of the encoder. Default: all cores."
+    "--num-threads",
+    type=click.IntRange(1, 1024),
+    help="Threads of the encoder. Default: all cores.",
 )
 @detector_option
 @choice_option("only")

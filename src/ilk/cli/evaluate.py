@@ -13,7 +13,13 @@ import click
 from ilk.cli.artifacts import artifact_argument, load_artifact
 from ilk.cli.pairs import by_option, evaluate_pairs, fmr_option, pairs_file
 from ilk.cli.progress import progress_bar
-from ilk.cli.sources import choice_option, detector_option, on_unreadable_option, source_argument
+from ilk.cli.sources import (
+    choice_option,
+    detector_option,
+    on_unreadable_option,
+    seed_option,
+    source_argument,
+)
 from ilk.cli.unseen import embed_unseen, overlap_warning
 from ilk.whole_file import whole_file
 
@@ -40,17 +46,26 @@ def protocol_options(command: _Command) -> _Command:
         ),
         on_unreadable_option,
         click.option(
-            "--batch-size", default=64, show_default=True, help="Items per call of the encoder."
+            "--batch-size",
+            default=64,
+            show_default=True,
+            type=click.IntRange(1, 65536),
+            help="Items per call of the encoder.",
         ),
         click.option(
             "--memory-mib",
             default=1024,
             show_default=True,
+            type=click.IntRange(1, 1 << 24),
             help="Memory to use for measuring, in MiB; it never changes a figure.",
         ),
-        click.option("--seed", default=0, show_default=True, help="The seed of every random draw."),
+        seed_option("The seed of every random draw."),
         click.option(
-            "--draws", default=5, show_default=True, help="How often to draw the open-set protocol."
+            "--draws",
+            default=5,
+            show_default=True,
+            type=click.IntRange(1, 1000),
+            help="How often to draw the open-set protocol.",
         ),
         click.option(
             "--fpir",
@@ -67,7 +82,11 @@ def protocol_options(command: _Command) -> _Command:
             help="Leave out probes that share a group (a burst, a drawer) with an exemplar.",
         ),
         click.option(
-            "--exemplars", default=5, show_default=True, help="Exemplars per enrolled class."
+            "--exemplars",
+            default=5,
+            show_default=True,
+            type=click.IntRange(1, 1 << 20),
+            help="Exemplars per enrolled class.",
         ),
     ):
         command = option(command)

@@ -23,6 +23,10 @@ __all__ = [
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+_NUM_DIGITS = 18
+"""Of the ids that SQLite can hold."""
+_MOST_IDS = 1_000_000
+
 
 def gallery_argument(command: _Command) -> _Command:
     """Add GALLERY: the folder of one."""
@@ -49,7 +53,7 @@ def threads_option(command: _Command) -> _Command:
     """Add --num-threads, for the encoder."""
     return click.option(
         "--num-threads",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, 1024),
         help="Threads of the encoder. Default: all cores.",
     )(command)
 
@@ -68,9 +72,17 @@ class _Ids(click.ParamType[Any]):
         ids: list[int] = []
         for part in value.split(","):
             first, dash, last = part.partition("-")
-            if not first.isdecimal() or (dash and not last.isdecimal()):
-                self.fail(f"expected ids such as 7 or 3,5-8, got {value!r}", param, ctx)
-            ids += range(int(first), int(last if dash else first) + 1)
+            ends = (first, last if dash else first)
+            if not all(end.isdecimal() and len(end) <= _NUM_DIGITS for end in ends):
+                self.fail(f"expected ids such as 7 or 3,5-8, got {value[:80]!r}", param, ctx)
+            named = range(int(ends[0]), int(ends[1]) + 1)
+            if not named or len(named) + len(ids) > _MOST_IDS:
+                self.fail(
+                    f"expected at most {_MOST_IDS:,} ids, and ranges that rise, got {value[:80]!r}",
+                    param,
+                    ctx,
+                )
+            ids += named
         return ids
 
 

@@ -24,7 +24,7 @@ def progress_bar(num_steps: int | None = None) -> Iterator[Callable[[str, int, i
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    console = Console(file=getattr(sys.stderr, "rich_proxied_file", sys.stderr))
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     tasks: dict[str, TaskID] = {}
     with Progress(

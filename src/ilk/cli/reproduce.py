@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from ilk.cli.sources import seed_option
+
 __all__ = ["reproduce"]
 
 
@@ -30,7 +32,7 @@ def reproduce() -> None:
     show_default=True,
     help="The folder to write to.",
 )
-@click.option("--seed", default=0, show_default=True, help="The seed of every random draw.")
+@seed_option("The seed of every random draw.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting. Repeatable."
 )

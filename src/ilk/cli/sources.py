@@ -15,6 +15,7 @@ __all__ = [
     "detector_option",
     "on_unreadable_option",
     "require_readable",
+    "seed_option",
     "source_argument",
 ]
 
@@ -45,6 +46,17 @@ def detector_option(command: _Command) -> _Command:
         help="What finds probes in pictures: whole_image, boxes, faces or a plugin. Default: what "
         "the artifact expects.",
     )(command)
+
+
+def seed_option(words: str) -> Callable[[_Command], _Command]:
+    """Add --seed."""
+    return click.option(
+        "--seed",
+        default=0,
+        show_default=True,
+        type=click.IntRange(0, (1 << 32) - 1),
+        help=words,
+    )
 
 
 def choice_option(default: str) -> Callable[[_Command], _Command]:

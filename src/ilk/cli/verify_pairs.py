@@ -12,7 +12,7 @@ import numpy as np
 from ilk.cli.artifacts import artifact_argument, load_artifact
 from ilk.cli.pairs import by_option, fmr_option, refuse_seen_people
 from ilk.cli.progress import progress_bar
-from ilk.cli.sources import choice_option, detector_option
+from ilk.cli.sources import choice_option, detector_option, seed_option
 from ilk.cli.unseen import detector_of, refuse_overlap
 from ilk.whole_file import whole_file
 
@@ -52,12 +52,12 @@ _NUM_LISTED = 20
 @by_option
 @detector_option
 @choice_option("only")
-@click.option("--seed", default=0, show_default=True, help="The seed of the bootstrap.")
+@seed_option("The seed of the bootstrap.")
 @click.option(
     "--batch-size",
     default=64,
     show_default=True,
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 65536),
     help="Items per call of the encoder.",
 )
 @click.option("--allow-overlap", is_flag=True, help="Continue even though training saw some of it.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from io import StringIO
 from typing import Any
 
 import click
@@ -33,10 +34,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right:
         table.add_column(title, justify="right" if is_right else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(Text("" if cell is None else _in_a_line(str(cell))) for cell in row))
-    console = Console(highlight=False, soft_wrap=True, width=_WIDEST)
-    with console.capture() as drawn:
-        console.print(table)
-    for line in drawn.get().splitlines():
+    drawn = StringIO()
+    Console(file=drawn, color_system=None, soft_wrap=True, width=_WIDEST).print(table)
+    titles, *lines = drawn.getvalue().splitlines()
+    echo_bold(titles.rstrip())
+    for line in lines:
         click.echo(line.rstrip())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ilk.doors import door
 from ilk.errors import DataError, PluginError
 from ilk.items import Items
 from ilk.picture_formats import NAMES
@@ -14,6 +15,7 @@ __all__ = ["open_source"]
 _TABLES = {".csv", ".tsv", ".parquet"}
 
 
+@door
 def open_source(source: str | Path | Items, *, on_unreadable: OnUnreadable = "stop") -> Items:
     """List the labelled items of a source; nothing is decoded yet.
 

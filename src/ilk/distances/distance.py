@@ -6,11 +6,13 @@ from abc import ABC, abstractmethod
 from typing import Any, final
 
 from ilk.distances.arrays import Array, at_least_float32, full_precision
+from ilk.doors import doors
 from ilk.errors import InvalidInput
 
 __all__ = ["Distance"]
 
 
+@doors
 class Distance(ABC):
     """How far apart two embeddings are: never negative, 0 for the same, smaller is closer.
 

@@ -64,6 +64,10 @@ class Hyperbolic(Distance):
     name = "hyperbolic"
 
     def __init__(self, curvature: float = 0.1, max_radius: float = 4.6) -> None:
+        if not all(isinstance(value, int | float) for value in (curvature, max_radius)):
+            raise InvalidInput(
+                f"curvature and max_radius must be numbers, got {curvature!r} and {max_radius!r}"
+            )
         if not 0 < curvature < float("inf"):
             raise InvalidInput(f"curvature must be above 0 and finite, got {curvature}")
         if not 0 < curvature**0.5 * max_radius <= 20:

@@ -17,6 +17,7 @@ from typing import ParamSpec, TypeVar, final, get_args
 
 import numpy as np
 
+from ilk.doors import door
 from ilk.embedding.cache import EmbeddingCache
 from ilk.encoder import Encoder
 from ilk.errors import InvalidInput, UnreadableItem
@@ -52,6 +53,7 @@ class Embedded:
         return len(self.hashes)
 
 
+@door
 def embed_items(
     encoder: Encoder,
     items: Items,

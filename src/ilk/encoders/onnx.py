@@ -12,13 +12,17 @@ from typing import final
 import numpy as np
 
 from ilk.artifact import Artifact
+from ilk.doors import door
 from ilk.encoders.session import Session
 from ilk.errors import ArtifactError, DamagedArtifact, InvalidInput
 from ilk.preprocess import Preprocess
 
 __all__ = ["OnnxEncoder", "open_encoder"]
 
+_MOST_THREADS = 1024
 
+
+@door
 def open_encoder(artifact: str | Path | Artifact, *, num_threads: int | None = None) -> OnnxEncoder:
     """Return the encoder of an artifact, ready to embed.
 
@@ -75,9 +79,11 @@ class OnnxEncoder:
             DamagedArtifact: The network cannot be run or is not of this form.
             InvalidInput: A number is below 1.
         """
-        if (num_threads is not None and num_threads < 1) or batch_size < 1:
+        is_counted = num_threads is None or 1 <= num_threads <= _MOST_THREADS
+        if not is_counted or batch_size < 1:
             raise InvalidInput(
-                f"num_threads and batch_size must be at least 1, got {num_threads} and {batch_size}"
+                f"num_threads and batch_size must be at least 1, and at most {_MOST_THREADS} "
+                f"threads, got {num_threads} and {batch_size}"
             )
         try:
             self._session = Session(onnx, num_threads)

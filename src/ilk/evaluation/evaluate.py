@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from ilk.distances import Distance
+from ilk.doors import door
 from ilk.errors import InvalidInput
 from ilk.evaluation.figures import Evaluation, Figure, Mistake
 from ilk.evaluation.intervals import ClassBootstrap, without_empty_interval
@@ -28,6 +29,7 @@ __all__ = ["evaluate", "with_pairs"]
 Progress = Callable[[int, int], None]
 
 
+@door
 def evaluate(
     embeddings: np.ndarray,
     labels: Sequence[str] | np.ndarray,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, final, get_args
 
+import numpy as np
+
 from ilk.calibration import classes_needed, least_rate
 from ilk.errors import InvalidInput
 
@@ -15,6 +17,7 @@ Protocol = Literal["all", "retrieval", "open-set"]
 
 _RATES = (0.001, 0.01, 0.05, 0.1)
 _NUM_RATES = 2
+_HIGHEST = 1 << 62
 
 
 def carried_rates(num_classes: int) -> tuple[float, ...]:
@@ -84,20 +87,22 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         least = {"num_exemplars": 1, "num_draws": 1, "num_bootstraps": 1, "memory_mib": 1}
         least |= {"max_comparisons": 1, "num_mistakes": 0, "num_neighbors": 1, "num_samples": 0}
+        if self.max_stranger_items is not None:
+            least["max_stranger_items"] = 1
         for name, lowest in {**least, "seed": 0}.items():
-            if getattr(self, name) < lowest:
-                raise InvalidInput(f"{name} must be at least {lowest}, got {getattr(self, name)}")
-        if self.max_stranger_items is not None and self.max_stranger_items < 1:
-            raise InvalidInput(
-                f"max_stranger_items must be at least 1, got {self.max_stranger_items}"
-            )
-        if self.protocol not in get_args(Protocol):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or not lowest <= value <= _HIGHEST:
+                raise InvalidInput(f"{name} must be at least {lowest}, got {value!r}")
+        if not isinstance(self.enrolled_share, float | int | np.floating):
+            raise InvalidInput(f"enrolled_share must be a number, got {self.enrolled_share!r}")
+        if not isinstance(self.protocol, str) or self.protocol not in get_args(Protocol):
             raise InvalidInput(
                 f"protocol must be one of {get_args(Protocol)}, got {self.protocol!r}"
             )
         for name in ("fpir_targets", "fmr_targets"):
-            if any(not 0 < rate < 1 for rate in getattr(self, name)):
-                raise InvalidInput(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
+            rates = getattr(self, name)
+            if not isinstance(rates, tuple | list) or not all(map(_is_rate, rates)):
+                raise InvalidInput(f"{name} must lie between 0 and 1, got {rates!r}")
 
     @property
     def comparable(self) -> dict[str, Any]:
@@ -110,3 +115,7 @@ class EvaluationSettings:
             if key not in left_out and not (key in unless and value == unless[key])
         }
         return {key: list(v) if isinstance(v, tuple) else v for key, v in content.items()}
+
+
+def _is_rate(value: object) -> bool:
+    return isinstance(value, float | int | np.floating) and bool(0 < value < 1)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ilk.doors import doors
 from ilk.gallery import changes
 from ilk.gallery.deciding import Deciding
 from ilk.gallery.facing import Facing, bound
@@ -18,6 +19,7 @@ from ilk.results import Identification, Verification
 __all__ = ["Asking"]
 
 
+@doors
 class Asking(Facing):
     """Identify and verify."""
 

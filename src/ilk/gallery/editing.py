@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date
 
+from ilk.doors import doors
 from ilk.errors import InvalidInput
 from ilk.gallery import changes
 from ilk.gallery.admission import iso_date, over, this_day
@@ -16,6 +17,7 @@ from ilk.store import ChangeRow, Erased, Writer
 __all__ = ["Editing"]
 
 
+@doors
 class Editing(Facing):
     """Remove, rename, merge, split, reassign, undo, erase, expire."""
 

@@ -14,6 +14,7 @@ from typing import Any, Self, final
 import numpy as np
 
 from ilk.artifact import Artifact
+from ilk.doors import doors
 from ilk.gallery.access import Access, actor_name, create_store
 from ilk.gallery.asking import Asking
 from ilk.gallery.binding import Binding
@@ -36,6 +37,7 @@ __all__ = ["Gallery"]
 
 
 @final
+@doors
 class Gallery(Asking, Editing, Looking):
     """The enrolled classes under one encoder, one distance and one promised error rate.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from ilk.doors import doors
 from ilk.gallery import changes, inbox
 from ilk.gallery.calibrating import report
 from ilk.gallery.calibration_report import CalibrationReport
@@ -23,6 +24,7 @@ from ilk.store import ChangeRow, ClassRow, ExemplarRow, UnknownRow
 __all__ = ["Looking"]
 
 
+@doors
 class Looking(Facing):
     """Labels, exemplars, history, health, drift, kept unknown probes."""
 

@@ -120,9 +120,9 @@ def notes_on_detectors(before: Binding, after: Binding, num_from_crops: int) -> 
     )
     if num_from_crops and former.get("name") != WHOLE_IMAGE["name"]:
         note += (
-            f"; made from kept crops were {counted(num_from_crops, 'exemplar')}: these were cut "
-            "out for the latter and may be farther from their class than they should be: give the "
-            "folder of their sources to have them cut out anew"
+            f"; {counted(num_from_crops, 'exemplar')} from kept crops, which were cut out for the "
+            "latter, may be farther from their class than they should be: give the folder of their "
+            "sources to have them cut out anew"
         )
     return (note,)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -191,5 +192,5 @@ def _bar() -> Any:
         TextColumn("{task.fields[facts]}"),
         TimeRemainingColumn(),
         TextColumn("left"),
-        console=Console(stderr=True),
+        console=Console(file=getattr(sys.stderr, "rich_proxied_file", sys.stderr)),
     )

@@ -127,7 +127,7 @@ def remove(
 
 @click.command()
 @gallery_argument
-@click.argument("change", type=click.IntRange(min=1), required=False)
+@click.argument("change", type=click.IntRange(1, (1 << 63) - 1), required=False)
 @actor_option
 @json_option
 def undo(gallery: Path, change: int | None, actor: str | None, as_json: bool) -> None:

@@ -33,6 +33,7 @@ _MOST_LOOKED_AT = 1000
 @gallery_argument
 @click.option(
     "--last",
+    type=click.IntRange(-1, 1 << 62),
     default=20,
     show_default=True,
     help="How many of the last changes to list; -1 for all.",

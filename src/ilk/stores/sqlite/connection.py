@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, final
 
 from ilk.errors import GalleryError
-from ilk.stores.sqlite.failures import explain, is_busy
+from ilk.stores.sqlite.failures import FAILURES, explain, is_busy
 
 __all__ = ["PAGE_BYTES", "Connection", "Mode", "create_file"]
 
@@ -79,14 +79,14 @@ class Connection:
         """Return all rows."""
         try:
             return self._database.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise explain(error, self.path, self.timeout_seconds) from error
 
     def row(self, statement: str, *values: Any) -> tuple[Any, ...] | None:
         """Return the first row, None if there is none."""
         try:
             found: tuple[Any, ...] | None = self._database.execute(statement, values).fetchone()
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise explain(error, self.path, self.timeout_seconds) from error
         return found
 
@@ -103,21 +103,21 @@ class Connection:
             cursor = self._database.execute(statement, values)
             while block := cursor.fetchmany(size):
                 yield block
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise explain(error, self.path, self.timeout_seconds) from error
 
     def run(self, statement: str, *values: Any) -> int:
         """Execute a statement and return how many rows it changed."""
         try:
             return self._database.execute(statement, values).rowcount
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise explain(error, self.path, self.timeout_seconds) from error
 
     def run_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """Execute a statement once per row of values."""
         try:
             self._database.executemany(statement, rows)
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise explain(error, self.path, self.timeout_seconds) from error
 
     def wait(self, statement: str, seconds: float | None = None) -> list[tuple[Any, ...]]:

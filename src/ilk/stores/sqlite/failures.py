@@ -6,9 +6,12 @@ import os
 import sqlite3
 from pathlib import Path
 
-from ilk.errors import DamagedGallery, ForeignGallery, GalleryError
+from ilk.errors import DamagedGallery, ForeignGallery, GalleryError, IlkError, InvalidInput
 
-__all__ = ["explain", "is_busy"]
+__all__ = ["FAILURES", "explain", "is_busy"]
+
+FAILURES = (sqlite3.Error, UnicodeEncodeError, OverflowError)
+"""What a statement raises: text and numbers that SQLite cannot hold are no errors of its own."""
 
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 _CLOSED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN)
@@ -22,10 +25,14 @@ def is_busy(error: sqlite3.Error) -> bool:
     return _code(error) & 0xFF in _BUSY
 
 
-def explain(error: sqlite3.Error, path: Path, timeout_seconds: float) -> GalleryError:
+def explain(error: Exception, path: Path, timeout_seconds: float) -> IlkError:
     """Return the error of ilk that says what happened to the file and what to do."""
     code = _code(error)
     primary = code & 0xFF
+    if not isinstance(error, sqlite3.Error) or "binding" in str(error):
+        return InvalidInput(
+            f"expected text that UTF-8 can hold, and numbers of 64 bits, got neither ({error})"
+        )
     if primary in _BUSY:
         return GalleryError(
             f"{path} was held by another process for more than {timeout_seconds:g} s; nothing was "
@@ -51,7 +58,7 @@ def explain(error: sqlite3.Error, path: Path, timeout_seconds: float) -> Gallery
     )
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
     return getattr(error, "sqlite_errorcode", None) or 0
 
 
