@@ -23,8 +23,10 @@ __all__ = [
     "EXEMPLAR",
     "IGNORE",
     "NOT",
+    "Barred",
     "ClosestClasses",
     "Members",
+    "barred_classes",
     "class_distances",
     "closest_classes",
     "rank_classes",
@@ -33,6 +35,7 @@ __all__ = [
 EXEMPLAR, NOT, IGNORE = 0, 1, 2
 """Roles of rows."""
 
+_NUM_BARRED = 64
 _NUM_FIRST = 16
 """How many rows are fetched at first, beyond the classes that are asked for."""
 
@@ -160,6 +163,63 @@ def closest_classes(
         waiting = waiting[~is_done]
         k *= 4
     return result
+
+
+@final
+@dataclass(frozen=True)
+class Barred:
+    """A class that a row rules out for a probe."""
+
+    class_id: int
+    """-1 if the row rules out every class that is farther."""
+    row: int
+    """The row that bars."""
+    row_distance: float
+    distance: float
+    """Of the class, had it not been ruled out."""
+
+
+def barred_classes(
+    searcher: Searcher, members: Members, probes: np.ndarray, limits: np.ndarray
+) -> list[Barred | None]:
+    """Return for each of the (Q, D) probes the closest class that is ruled out, None for none.
+
+    Only the 64 closest rows are looked at, and classes within the limit of each probe, (Q,).
+
+    Example:
+        >>> from ilk.distances import Euclidean
+        >>> from ilk.searcher import ScanSearcher
+        >>> searcher, members = ScanSearcher(Euclidean(), 1), Members()
+        >>> searcher.put(np.array([1, 2]), np.array([[0.0], [1.0]], np.float32))
+        >>> members.put(np.array([1, 2]), np.array([4, 4]), np.array([EXEMPLAR, NOT], np.int8))
+        >>> barred_classes(searcher, members, np.array([[0.75], [0.25]]), np.array([5.0, 5.0]))
+        [Barred(class_id=4, row=2, row_distance=0.25, distance=0.75), None]
+    """
+    if not (members.num_barring and len(searcher) and len(probes)):
+        return [None] * len(probes)
+    found = searcher.nearest(probes, _NUM_BARRED)
+    return [
+        _barred(members, rows, distances, limit)
+        for rows, distances, limit in zip(found.ids, found.distances, limits, strict=True)
+    ]
+
+
+def _barred(
+    members: Members, rows: np.ndarray, distances: np.ndarray, limit: float
+) -> Barred | None:
+    roles, class_ids = members.role_of(rows), members.class_of(rows)
+    bars: dict[int, tuple[int, float]] = {}
+    for at in np.lexsort((rows, -roles, distances)):
+        apart, class_id = float(distances[at]), int(class_ids[at])
+        if roles[at] == EXEMPLAR:
+            if not within(apart, limit):
+                return None
+            for key in (-1, class_id):
+                if key in bars:
+                    return Barred(key, *bars[key], apart)
+        else:
+            bars.setdefault(-1 if roles[at] == IGNORE else class_id, (int(rows[at]), apart))
+    return None
 
 
 def rank_classes(

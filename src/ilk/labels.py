@@ -17,6 +17,7 @@ from ilk.errors import InvalidInput
 __all__ = [
     "alike",
     "clean_label",
+    "difference",
     "has_invisible",
     "look_of",
     "normal_label",
@@ -142,7 +143,7 @@ def alike(labels: Iterable[str]) -> list[tuple[tuple[str, ...], str]]:
     groups: dict[str, list[str]] = {}
     for label in sorted(set(labels)):
         groups.setdefault(look_of(label), []).append(label)
-    return [(tuple(group), _difference(group)) for group in groups.values() if len(group) > 1]
+    return [(tuple(group), difference(group)) for group in groups.values() if len(group) > 1]
 
 
 @lru_cache(1 << 17)
@@ -165,12 +166,23 @@ def has_invisible(label: str) -> bool:
     Example:
         >>> has_invisible("a\u200bda"), has_invisible("ada")
         (True, False)
+
+        Scripts that need them may have joiners:
+
+        >>> has_invisible("\u0645\u06cc\u200c\u0631\u0648\u062f")
+        False
     """
-    return _visible(label) != label
+    seen = _JOINED.sub("", label)
+    return _visible(seen) != seen
 
 
-def _difference(group: Sequence[str]) -> str:
-    """Return what tells the labels of a group apart: each step without which they differ."""
+def difference(group: Sequence[str]) -> str:
+    """Return what labels of one look differ by.
+
+    Example:
+        >>> difference(["Ada", "a da"])
+        'blanks and case'
+    """
     told = []
     for name in _STEPS:
         others = [step for other, step in _STEPS.items() if other != name]
@@ -198,6 +210,9 @@ def _as_number(text: str) -> str:
         return text
     return text_of(Decimal(text))
 
+
+_JOINED = re.compile("(?<=[^\0-\x7f])[\u200c\u200d\ufe0e\ufe0f]")
+"""What joins letters, or chooses their form, in scripts that need it."""
 
 _UNSEEN = frozenset(
     map(chr, (0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0))

@@ -270,12 +270,21 @@ def test_what_a_class_is_not_rules_it_out_and_what_is_ignored_rules_out_all(
     gallery = make_gallery()
     gallery.enroll(["owl", "wren"], at((0, 0), (10, 0)))
     gallery.enroll("owl", at((2, 0)), role="not")
-    assert gallery.identify(at((1.5, 0)))[0].label == "wren"  # closer to what no owl is
+    (answer,) = gallery.identify(at((1.5, 0)))
+    assert answer.label == "wren"  # closer to what no owl is
+    assert answer.reason.endswith(
+        "; 'owl' at 1.5 is ruled out by exemplar 3 at 0.5, an example of what it is not"
+    )
+    assert "exemplar 3" in gallery.identify_set(at((1.5, 0), (1.4, 0))).reason
+    assert "ruled out" not in gallery.identify(at((0.5, 0)))[0].reason
     assert gallery.identify(at((0.5, 0)))[0].label == "owl"
     gallery.enroll("", at((1.5, 1)), role="ignore")
     (answer,) = gallery.identify(at((1.5, 0.9)))
     assert (answer.decision, answer.candidates) == ("unknown", ())
-    assert "ignored" in answer.reason
+    assert answer.reason == (
+        "every class is ruled out; a class at 1.749 is ruled out by exemplar 4 at 0.1, an example "
+        "of what is to be ignored"
+    )
     gallery.undo()
     assert gallery.identify(at((1.5, 0.9)))[0].label == "wren"
     owl, nobody = gallery.enroll(["owl", "nobody"], at((1, 2), (1, 1)), role="not")

@@ -102,6 +102,28 @@ def test_strict_refuses_and_lets_the_others_in(gallery: Gallery) -> None:
     assert len(gallery.exemplars("owl")) == 4
 
 
+def test_a_new_label_that_looks_like_another_is_told(gallery: Gallery) -> None:
+    assert reasons(gallery, ["Owl", "emu", "em u", "emu"], [60, 70, 80, 71]) == [
+        "its label 'Owl' and that of class 'owl' differ by case only",
+        "",
+        "its label 'em u' and that of class 'emu' differ by blanks only",
+        "",
+    ]
+    (reason,) = reasons(gallery, "\u043ewl", [90.0])
+    assert reason.startswith(r"its label '\u043ewl' and that of class")
+    assert reasons(gallery, "Owl", [61.0]) == [""]  # it is a class by now
+    (reason,) = reasons(gallery, "hen\u200b", [95.0])
+    assert reason == r"its label 'hen\u200b' has characters that cannot be seen"
+    (answer,) = gallery.enroll("GULL", on_a_line([97.0]), guard="refuse")
+    assert not answer.is_enrolled
+
+
+def test_labels_are_looked_at_without_a_threshold(make_gallery: MakeGallery) -> None:
+    made = make_gallery("h", strangers=False)
+    made.enroll("owl", on_a_line([0]))
+    assert "differ by case" in reasons(made, "OWL", [1])[0]
+
+
 def test_off_says_nothing(gallery: Gallery) -> None:
     answers = gallery.enroll("owl", on_a_line([19, 10]), guard="off")
     assert [a.reason for a in answers] == ["", ""]

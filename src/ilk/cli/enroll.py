@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
+import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +74,8 @@ class _Metadata(click.ParamType[Any]):
     "--strict",
     is_flag=True,
     help="Refuse examples that are closer to another class than to their own, outliers of their "
-    "class, or of strangers whom the calibration cannot spare, instead of warning of them.",
+    "class, of a label that looks like another's, or of strangers whom the calibration cannot "
+    "spare, instead of warning of them; exit with 1 if the same bytes have two labels.",
 )
 @click.option("--no-cache", is_flag=True, help="Compute all embeddings anew, and cache none.")
 @detector_option
@@ -134,7 +139,7 @@ def enroll(
         answers = _enroll(recognizer, gallery, items, options)
         if any(answer.exemplar_id is None and not answer.is_enrolled for answer in answers):
             forget_in_caches(recognizer.gallery.access)  # it was embedded once more to be refused
-    _tell(answers, gallery, as_json=as_json)
+    _tell(answers, as_json=as_json, strict=strict)
 
 
 def _items(sources: tuple[str, ...], label: str, *, has_label: bool) -> Items:
@@ -153,21 +158,41 @@ def _items(sources: tuple[str, ...], label: str, *, has_label: bool) -> Items:
 def _enroll(
     recognizer: Recognizer, gallery: Path, items: Items, options: dict[str, Any]
 ) -> list[Enrollment]:
-    """Enroll with a bar; after Ctrl-C say what the gallery has of it, and leave."""
+    """Enroll with a bar; whatever stops it, say what the gallery has of it, and leave."""
     try:
-        with progress_bar() as progress:
+        with _terminable(), progress_bar() as progress:
             return recognizer.enroll(
                 items, **options, progress=lambda done, of: progress("Enrolling", done, of)
             )
-    except KeyboardInterrupt:
+    except BaseException as error:
         from ilk.shell import command_line
         from ilk.words import counted
 
+        is_asked = isinstance(error, KeyboardInterrupt)
         count = _num_enrolled(gallery, options["call"])
+        if not (count or is_asked):  # the error says all that there is to say
+            raise
         back = f"; undo that with `{command_line('ilk gallery undo', gallery)}`" if count else ""
         told = f"{counted(count, 'exemplar')} of {len(items):,} {'is' if count == 1 else 'are'}"
-        click.echo(f"interrupted: {told} enrolled{back}", err=True)
+        click.echo(f"{'interrupted' if is_asked else 'stopped'}: {told} enrolled{back}", err=True)
         raise
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let a request to end (SIGTERM) be an exception, so that what was done can be told."""
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _num_enrolled(gallery: Path, call: str) -> int:
@@ -180,14 +205,16 @@ def _num_enrolled(gallery: Path, call: str) -> int:
     return sum(last - first + 1 for first, last in rows)
 
 
-def _tell(answers: list[Enrollment], gallery: Path, *, as_json: bool) -> None:
+def _tell(answers: list[Enrollment], *, as_json: bool, strict: bool) -> None:
     from ilk.cli.documents import print_document
     from ilk.documents import enrollment
     from ilk.errors import DataError
 
     enrolled = [answer for answer in answers if answer.is_enrolled]
-    there = [a for a in answers if not a.is_enrolled and a.exemplar_id is not None]
-    refused = [a for a in answers if not a.is_enrolled and a.exemplar_id is None]
+    out = [answer for answer in answers if not answer.is_enrolled]
+    conflicts = [a for a in out if a.code == "conflict"]
+    there = [a for a in out if a.exemplar_id is not None and a.code != "conflict"]
+    refused = conflicts + [a for a in out if a.exemplar_id is None and a.code != "conflict"]
     warned = [answer for answer in enrolled if answer.reason]
     if as_json:
         counts = {
@@ -204,6 +231,8 @@ def _tell(answers: list[Enrollment], gallery: Path, *, as_json: bool) -> None:
             f"expected something to enroll, and none of {len(refused)} could be; "
             f"{refused[0].name}: {refused[0].reason}"
         )
+    if conflicts and strict:
+        raise DataError(_told_conflicts(len(conflicts)))
 
 
 def _print(
@@ -231,8 +260,20 @@ def _print(
             for code, number in codes.most_common()
         )
         click.echo(f"not enrolled: {len(refused):,} in all: {told}", err=True)
+    if codes["conflict"]:
+        click.echo(_told_conflicts(codes["conflict"]), err=True)
     if any(code.startswith("several_") for code in codes):
         click.echo("use --largest to take the largest face (or region) of each picture", err=True)
+
+
+def _told_conflicts(count: int) -> str:
+    from ilk.words import counted
+
+    verb = "is" if count == 1 else "are"
+    return (
+        f"{counted(count, 'item')} {verb} there under another label, or as an example of what "
+        "contradicts this one; decide which is right"
+    )
 
 
 def _codes(refused: list[Enrollment]) -> Counter[str]:

@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 
 from ilk.calibration import combine_p_values
-from ilk.closest import ClosestClasses, class_distances, closest_classes
+from ilk.closest import ClosestClasses, barred_classes, class_distances, closest_classes
 from ilk.gallery.state import State
 from ilk.results import Candidate, Decision, Identification
 from ilk.thresholds import Threshold, within
@@ -40,6 +40,7 @@ class Deciding:
             max(2, num_candidates),
         )
         p_values = self._state.strangers().distances.p_value(found.distances[:, 0])
+        barred = self._barred(probes[fit], found.distances[:, 0], threshold)
         answers, at = [], 0
         for name, reason in zip(names, reasons, strict=True):
             if reason:
@@ -47,6 +48,7 @@ class Deciding:
                 continue
             candidates = self._candidates(found, at)
             decision, why = self._decide(candidates, threshold)
+            why += barred[at]
             answers.append(
                 Identification(
                     decision=decision,
@@ -94,6 +96,8 @@ class Deciding:
             if np.isfinite(means[c])
         ]
         decision, why = self._decide_set(candidates, combined, threshold, len(probes))
+        closest = np.full(len(probes), candidates[0].distance if candidates else np.inf)
+        why += next(filter(None, self._barred(probes, closest, threshold)), "")
         return Identification(
             decision=decision,
             label=candidates[0].label if decision == "identified" else None,
@@ -128,7 +132,7 @@ class Deciding:
     ) -> tuple[Decision, str]:
         if not candidates:
             if self._state.live.num_classes:
-                return "unknown", "it is closest to an example that is to be ignored"
+                return "unknown", "every class is ruled out"
             return "unknown", _NOTHING_ENROLLED
         first = candidates[0]
         limit = f"threshold {threshold.value:.4g}"
@@ -143,6 +147,27 @@ class Deciding:
                     f"{second.distance:.4g} are both within the {limit}, too close to each other"
                 )
         return "identified", f"{first.label!r} at {first.distance:.4g} is within the {limit}"
+
+    def _barred(self, probes: np.ndarray, closest: np.ndarray, threshold: Threshold) -> list[str]:
+        """Return in words which example ruled out a class closer than the (Q,) closest that count.
+
+        It is "" where none did, or where that class is not within the threshold either.
+        """
+        live, labels = self._state.live, self._state.labels
+        limits = np.where(np.isfinite(closest), np.minimum(closest, threshold.value), np.inf)
+        told = []
+        for found in barred_classes(live.searcher, live.members, probes, limits):
+            if found is None:
+                told.append("")
+                continue
+            is_ignored = found.class_id < 0
+            which = "a class" if is_ignored else repr(labels[found.class_id])
+            what = "what is to be ignored" if is_ignored else "what it is not"
+            told.append(
+                f"; {which} at {found.distance:.4g} is ruled out by exemplar {found.row} at "
+                f"{found.row_distance:.4g}, an example of {what}"
+            )
+        return told
 
     def _decide_set(
         self,

@@ -5,7 +5,7 @@ Shapes: N items, n of them looked at, D embedding size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -15,6 +15,7 @@ from ilk.closest import Members, closest_classes
 from ilk.errors import NotCalibrated
 from ilk.gallery.enrolling import Candidates
 from ilk.gallery.state import State
+from ilk.labels import difference, has_invisible, look_of
 from ilk.plugins import load
 from ilk.searcher import Searcher
 from ilk.thresholds import within
@@ -31,6 +32,7 @@ _OTHERS = 2
 def guard_reasons(state: State, asked: Candidates) -> list[str]:
     """Return for each item what speaks against enrolling it, "" for nothing.
 
+    - Its label is new, and looks like that of another class, or holds what cannot be seen.
     - It is closer to another class than to its own, and that other class is within the threshold.
       If there is nothing else of its class, an enrolled class within the threshold is enough.
     - It is an outlier: its class has at least two others, and none is within the threshold.
@@ -38,12 +40,39 @@ def guard_reasons(state: State, asked: Candidates) -> list[str]:
     - It takes a class of strangers out of the calibration, and too few would be left for the rate.
 
     Its own class and the others are what is enrolled and what is in the same call (of up to 5,000
-    items). It costs one search per item, and nothing as long as the gallery is not calibrated.
+    items). It costs one search per item, and only labels are looked at as long as the gallery is
+    not calibrated.
     """
-    reasons = [""] * len(asked)
     looked_at = [i for i, refused in enumerate(asked.refused) if not refused]
     if asked.role != "exemplar" or not looked_at:
-        return reasons
+        return [""] * len(asked)
+    of_labels = _of_labels(state, dict.fromkeys(asked.labels[i] or "" for i in looked_at))
+    reasons = _of_distances(state, asked, looked_at)
+    for i in looked_at:
+        reasons[i] = "; ".join(filter(None, (of_labels.get(asked.labels[i] or ""), reasons[i])))
+    return reasons
+
+
+def _of_labels(state: State, labels: Iterable[str]) -> dict[str, str]:
+    """Return what is odd about new labels, by label; of two alike, of the later."""
+    known = set(state.labels.values())
+    new = [label for label in labels if label not in known]
+    wanted = {look_of(label) for label in new}
+    looks = {look: label for label in known if new and (look := look_of(label)) in wanted}
+    odd: dict[str, str] = {}
+    for label in new:
+        other = looks.setdefault(look_of(label), label)
+        if other != label:
+            by = difference([label, other])
+            odd[label] = f"its label {label!a} and that of class {other!a} differ by {by} only"
+        elif has_invisible(label):
+            odd[label] = f"its label {label!a} has characters that cannot be seen"
+    return odd
+
+
+def _of_distances(state: State, asked: Candidates, looked_at: Sequence[int]) -> list[str]:
+    """Return what speaks against each item of the call by where it lies."""
+    reasons = [""] * len(asked)
     labels = [asked.labels[i] or "" for i in looked_at]
     _guard_strangers(state, asked, looked_at, labels, reasons)
     try:

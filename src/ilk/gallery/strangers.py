@@ -17,6 +17,7 @@ from ilk.closest import EXEMPLAR, Members
 from ilk.gallery.admission import admit
 from ilk.gallery.binding import Binding
 from ilk.gallery.settings import Basis
+from ilk.labels import normal_label
 from ilk.store import Reader, content_hash_of
 
 __all__ = ["Probes", "probes_of"]
@@ -115,7 +116,8 @@ def _of_strangers(binding: Binding, reader: Reader) -> Probes:
         "" if given == made else given
         for given, made in zip(strangers.content_hashes, of_row, strict=True)
     )
-    named = ["" if g == made else g for g, made in zip(strangers.groups, of_row, strict=True)]
+    pairs = zip(strangers.groups, of_row, strict=True)
+    named = ["" if group == made else normal_label(group) for group, made in pairs]
     names = sorted(set(named) - {""})
     position = {name: at for at, name in enumerate(names)}
     num_alone = named.count("")
