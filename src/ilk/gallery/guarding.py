@@ -36,7 +36,6 @@ def guard_reasons(state: State, asked: Candidates) -> list[str]:
     - It is closer to another class than to its own, and that other class is within the threshold.
       If there is nothing else of its class, an enrolled class within the threshold is enough.
     - It is an outlier: its class has at least two others, and none is within the threshold.
-
     - It takes a class of strangers out of the calibration, and too few would be left for the rate.
 
     Its own class and the others are what is enrolled and what is in the same call (of up to 5,000
