@@ -69,7 +69,7 @@ def _of_labels(state: State, labels: Iterable[str]) -> dict[str, str]:
     return odd
 
 
-def _of_distances(state: State, asked: Candidates, looked_at: Sequence[int]) -> list[str]:
+def _of_distances(state: State, asked: Candidates, looked_at: list[int]) -> list[str]:
     """Return what speaks against each item of the call by where it lies."""
     reasons = [""] * len(asked)
     labels = [asked.labels[i] or "" for i in looked_at]
