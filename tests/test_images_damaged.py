@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -140,6 +142,36 @@ def test_arrays_that_are_no_picture_are_refused(array: np.ndarray) -> None:
 def test_a_box_without_a_pixel_is_refused(box: tuple[float, float, float, float]) -> None:
     with pytest.raises(UnreadableItem, match="box"):
         read_image(NOISE, box=box)
+
+
+_FORKED = """
+import os, threading, time, warnings
+import numpy as np
+from ilk import images
+warnings.simplefilter("ignore")
+held, pixels = threading.Event(), images.read_image(open(0, "rb").read())
+def hold():
+    with images._quiet_lock, images._large:
+        held.set()
+        time.sleep(60)
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+child = os.fork()
+if not child:
+    os._exit(0 if images.read_image(DATA).shape == pixels.shape else 1)
+print(os.waitpid(child, 0)[1])
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_forked_while_another_thread_reads_reads_too() -> None:
+    data = saved(Image.fromarray(NOISE), "PNG")
+    code = _FORKED.replace("DATA", repr(data))
+    ran = subprocess.run(
+        [sys.executable, "-c", code], input=data, capture_output=True, timeout=50, check=True
+    )
+    assert ran.stdout.split() == [b"0"]
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:

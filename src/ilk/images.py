@@ -73,6 +73,16 @@ _quiet_lock = threading.RLock()
 _large = threading.RLock()
 
 
+def _make_locks() -> None:
+    """Make them anew: in a forked child, nobody is left to release what another thread held."""
+    global _quiet_lock, _large
+    _quiet_lock, _large = threading.RLock(), threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_make_locks)
+
+
 def read_image(
     source: Path | bytes | np.ndarray,
     *,
@@ -156,7 +166,7 @@ def refuse_blank(image: Image.Image, name: str) -> None:
         >>> faint[20, 10] += 1
         >>> refuse_blank(Image.fromarray(faint), "faint.png")
     """
-    if not (_is_even(image.resize((8, 8), Image.Resampling.NEAREST)) and _is_even(image)):
+    if not (_is_even(image.resize((32, 32), Image.Resampling.NEAREST)) and _is_even(image)):
         return
     width, height = image.size
     pixel = image.convert("RGB").getpixel((0, 0))
