@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -394,7 +395,7 @@ BAD = {
             [FLAT, helper.make_node("ReduceMean", ["flat"], ["y"], axes=[1], keepdims=0)],
             outputs=[info("y", [1])],
         ),
-        r"got \(1,\) for one input; choose another output",
+        r"got \(1,\) for one input; that is no more than one number",
     ),
     "not a number": (
         network(
@@ -414,19 +415,6 @@ BAD = {
     "always the same": (
         network([FLAT, TIMES], w=np.zeros_like(WEIGHTS)),
         "different embeddings for different inputs",
-    ),
-    "rows that look at each other": (
-        network(
-            [
-                FLAT,
-                helper.make_node("ReduceMean", ["flat"], ["m"], axes=[0], keepdims=1),
-                helper.make_node("Mul", ["m", "half"], ["h"]),
-                helper.make_node("Sub", ["flat", "h"], ["y"]),
-            ],
-            outputs=[info("y", [1, SIZE * SIZE])],
-            half=np.array(0.5, np.float32),
-        ),
-        "does not depend on the inputs beside it, this one's does",
     ),
     "one row at a time": (
         network(
@@ -460,22 +448,204 @@ def test_what_is_no_encoder_is_refused_with_advice(
     assert not (tmp_path / "toy.ilk").exists()
 
 
-def test_a_batch_that_is_refused_is_said_plainly() -> None:
-    """The rows are cut to the first: one alone is fine, several come out as one."""
-    cut = helper.make_node("Slice", ["flat", "a", "b"], ["first"])
+def singly(artifact: Artifact) -> bool:
+    """Whether an artifact embeds one input at a time, which also gives the same in any company."""
+    encoder = open_encoder(artifact)
+    inputs = GREY.inputs([GREY.load(item) for item in pictures().items])
+    alone = np.concatenate([encoder.embed(inputs[i : i + 1]) for i in range(len(inputs))])
+    np.testing.assert_allclose(encoder.embed(inputs), alone, rtol=1e-4, atol=1e-4)
+    return artifact.manifest.one_at_a_time
+
+
+LOOK = network(
+    [
+        FLAT,
+        helper.make_node("ReduceMean", ["flat"], ["m"], axes=[0], keepdims=1),
+        helper.make_node("Mul", ["m", "half"], ["h"]),
+        helper.make_node("Sub", ["flat", "h"], ["y"]),
+    ],
+    outputs=[info("y", [1, SIZE * SIZE])],
+    half=np.array(0.5, np.float32),
+)
+CUT = network(
+    [
+        FLAT,
+        helper.make_node("Slice", ["flat", "a", "b"], ["first"]),
+        helper.make_node("MatMul", ["first", "w"], ["y"]),
+    ],
+    w=WEIGHTS,
+    a=np.array([0]),
+    b=np.array([1]),
+)
+CLASS_TOKEN = network(
+    [
+        helper.make_node("Squeeze", ["x", "one"], ["patches"]),
+        helper.make_node("Concat", ["token", "patches"], ["all"], axis=1),
+        helper.make_node("ReduceMean", ["all"], ["y"], axes=[1], keepdims=0),
+    ],
+    outputs=[info("y", [1, SIZE])],
+    one=np.array([1]),
+    token=np.ones((1, 1, SIZE), np.float32),
+)
+QUANTIZED = network(
+    [
+        FLAT,
+        helper.make_node("DynamicQuantizeLinear", ["flat"], ["q", "s", "z"]),
+        helper.make_node("MatMulInteger", ["q", "w", "z"], ["whole"]),
+        helper.make_node("Cast", ["whole"], ["float"], to=FLOAT),
+        helper.make_node("Mul", ["float", "s"], ["y"]),
+    ],
+    [info("x", ["N", 1, SIZE, SIZE])],
+    w=np.random.default_rng(0).integers(-127, 128, (SIZE * SIZE, D)).astype(np.int8),
+)
+FOR_ONE = {
+    "rows that look at each other": (LOOK, r"moves by up to .* of its length"),
+    "rows that are cut to the first": (CUT, r"of 4 at once it makes an output \(1, 5\)"),
+    "a class token of one": (CLASS_TOKEN, "refuses 4 at once"),
+    "dynamic quantisation": (QUANTIZED, "as after dynamic quantisation"),
+}
+
+
+@pytest.mark.parametrize(("given", "reason"), FOR_ONE.values(), ids=list(FOR_ONE))
+def test_what_depends_on_its_company_is_run_alone(
+    tmp_path: Path, given: bytes, reason: str
+) -> None:
+    told: list[str] = []
+    artifact = imported(tmp_path, given, cohort=pictures(), tell=told.append)
+    assert singly(artifact)
+    (line,) = told
+    assert "run on one input at a time, which takes longer" in line
+    assert re.search(reason, line)
+    assert "| Inputs at once | one" in artifact.read("CARD.md").decode()
+    items = pictures()
+    apart = [embed_items(open_encoder(artifact), items.take([i])) for i in range(len(items))]
+    expected = np.concatenate([each.embeddings for each in apart])
+    np.testing.assert_array_equal(artifact.cohort.embeddings, expected)
+
+
+def test_what_real_pictures_show_counts_too(tmp_path: Path) -> None:
+    """Noise of four strengths moves nothing here: only a bright picture beside others does."""
+    bright = helper.make_node("ReduceMax", ["mean"], ["most"], axes=[0], keepdims=1)
     given = network(
-        [FLAT, cut, helper.make_node("MatMul", ["first", "w"], ["y"])],
+        [
+            FLAT,
+            helper.make_node("ReduceMean", ["flat"], ["mean"], axes=[1], keepdims=1),
+            bright,
+            helper.make_node("Sub", ["most", "limit"], ["over"]),
+            helper.make_node("Relu", ["over"], ["glare"]),
+            helper.make_node("Add", ["flat", "glare"], ["lit"]),
+            helper.make_node("MatMul", ["lit", "w"], ["y"]),
+        ],
         w=WEIGHTS,
-        a=np.array([0]),
-        b=np.array([1]),
+        limit=np.array(0.9, np.float32),
     )
-    with pytest.raises(InvalidInput, match="does not depend on the inputs beside"):
-        read_network(given, GREY)
+    assert not imported(tmp_path / "1", given).manifest.one_at_a_time
+    noise = np.random.default_rng(0).integers(0, 5, (4, 9, 9, 3))
+    rows = [(v + each).astype(np.uint8) for v, each in zip((9, 250, 9, 90), noise, strict=True)]
+    white = Items.from_arrays(rows, "aabb")
+    told: list[str] = []
+    artifact = imported(tmp_path / "2", given, cohort=white, tell=told.append)
+    assert artifact.manifest.one_at_a_time
+    assert "moves by up to" in told[0]
+
+
+def test_running_alone_is_of_a_format_that_says_so(tmp_path: Path) -> None:
+    """An earlier ilk would embed many at once, so it must refuse; all else it goes on reading."""
+    versions = {
+        name: json.loads((imported(tmp_path / name, given).path / "manifest.json").read_text())
+        for name, given in (("many", LINEAR), ("one", QUANTIZED))
+    }
+    assert versions["many"]["format_version"] == 1
+    assert "one_at_a_time" not in versions["many"]
+    assert (versions["one"]["format_version"], versions["one"]["one_at_a_time"]) == (2, True)
+
+
+def test_an_output_of_another_number_of_rows_is_refused() -> None:
     add = helper.make_node("Add", ["flat", "c"], ["first"])
     row = np.arange(2 * SIZE * SIZE, dtype=np.float32).reshape(2, -1)
     pair = network([FLAT, add, helper.make_node("MatMul", ["first", "w"], ["y"])], w=WEIGHTS, c=row)
     with pytest.raises(InvalidInput, match="one embedding per input"):
         read_network(pair, GREY)
+
+
+@pytest.mark.parametrize("shape", [(-1, D, 1, 1), (-1, 1, D), (D,), (1, D, 1)])
+def test_axes_of_length_one_are_no_hindrance(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    given = network(
+        [
+            FLAT,
+            helper.make_node("MatMul", ["flat", "w"], ["e"]),
+            helper.make_node("Reshape", ["e", "shape"], ["y"]),
+        ],
+        outputs=[info("y", None)],
+        w=WEIGHTS,
+        shape=np.array(shape),
+    )
+    artifact = imported(tmp_path, given)
+    items = pictures()
+    grey = GREY.inputs([GREY.load(item) for item in items.items])
+    found = embed_items(open_encoder(artifact), items).embeddings
+    np.testing.assert_allclose(found, grey.reshape(len(items), -1) @ WEIGHTS, rtol=1e-5, atol=1e-5)
+    onnx.checker.check_model(onnx.ModelProto.FromString(artifact.onnx()), full_check=True)
+
+
+def test_a_reshape_of_weights_alone_stays_as_it_is() -> None:
+    """A bias that is made (1, D) says nothing of rows, though a batch of one is also 1."""
+    given = network(
+        [
+            helper.make_node("Reshape", ["x", "flat_shape"], ["flat"]),
+            helper.make_node("Transpose", ["b"], ["turned"]),
+            helper.make_node("Reshape", ["turned", "bias_shape"], ["bias"]),
+            helper.make_node("MatMul", ["flat", "w"], ["e"]),
+            helper.make_node("Add", ["e", "bias"], ["y"]),
+        ],
+        w=WEIGHTS,
+        b=np.arange(D, dtype=np.float32).reshape(D, 1),
+        flat_shape=np.array([1, -1]),
+        bias_shape=np.array([1, D]),
+    )
+    found = read_network(given, GREY)
+    assert (found.embedding_size, found.reason_for_one) == (D, "")
+
+
+def test_a_network_for_exactly_four_is_refused_where_it_cannot_be_opened() -> None:
+    given = network(
+        [FLAT, TIMES, helper.make_node("Add", ["y", "each"], ["e"])],
+        [info("x", [4, 1, SIZE, SIZE])],
+        [info("e", [4, D])],
+        w=WEIGHTS,
+        each=np.ones((4, D), np.float32),
+    )
+    with pytest.raises(InvalidInput, match=r"takes exactly 4, and .*; export it with a dynamic"):
+        read_network(given, GREY)
+
+
+def test_an_input_without_a_shape_gets_that_of_preprocess(tmp_path: Path) -> None:
+    given = network([FLAT, TIMES], [info("x", None)], w=WEIGHTS)
+    artifact = imported(tmp_path, given)
+    assert not singly(artifact)
+    assert artifact.manifest.embedding_size == D
+    with pytest.raises(InvalidInput, match=r"takes inputs \(1, 1, 4, 4\), it does not"):
+        read_network(given, replace(GREY, size_pixels=4))
+
+
+def test_a_network_that_fails_on_what_it_says_it_takes_is_told_so() -> None:
+    far = helper.make_node("Gather", ["flat", "far"], ["y"], axis=1)
+    given = network([FLAT, far], w=WEIGHTS, far=np.array([10**6]))
+    with pytest.raises(InvalidInput, match="it says of itself that it does: export it again"):
+        read_network(given, GREY)
+
+
+def test_weights_beside_are_told_and_never_a_link(tmp_path: Path) -> None:
+    model = onnx.ModelProto.FromString(LINEAR)
+    path = tmp_path / "n.onnx"
+    onnx.save_model(model, path, save_as_external_data=True, location="n.data", size_threshold=0)
+    told: list[str] = []
+    imported(tmp_path, path, tell=told.append)
+    assert told[0] == "took in the weights in n.data beside it"
+    (tmp_path / "n.data").rename(tmp_path / "other")
+    (tmp_path / "n.data").symlink_to(tmp_path / "other")
+    with pytest.raises(InvalidInput, match=r"'n\.data' are not in a file beside it"):
+        read_network(path, GREY)
 
 
 @pytest.mark.parametrize("name", ["", "nowhere.onnx"])

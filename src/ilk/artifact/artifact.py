@@ -143,6 +143,7 @@ class ArtifactParts:
     config: Mapping[str, Any]
     seed: int
     parity: Parity
+    one_at_a_time: bool = False
     weights_licence: str = ""
     pretrained_on: str = ""
     card: str = ""
@@ -227,6 +228,7 @@ def _describe(parts: ArtifactParts, files: Mapping[str, bytes]) -> Manifest:
         config=parts.config,
         seed=parts.seed,
         parity=parts.parity,
+        one_at_a_time=parts.one_at_a_time,
         files={name: FileFacts(digests[name], len(files[name])) for name in files},
         encoder_fingerprint=encoder,
         fingerprint=artifact_fingerprint(encoder, parts.distance),

@@ -16,8 +16,9 @@ __all__ = ["FORMAT", "FORMAT_VERSION", "FileFacts", "Manifest", "Parity", "canon
 FORMAT = "ilk artifact"
 """What a manifest of ours calls itself."""
 
-FORMAT_VERSION = 1
-"""The newest format that this version of ilk writes and reads."""
+FORMAT_VERSION = 2
+"""The newest format that this version of ilk writes and reads. The first is written where it says
+all: earlier versions of ilk read that, and would misread the rest."""
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -85,6 +86,9 @@ class Manifest:
     parity: Parity
     files: Mapping[str, FileFacts]
     """Every other file by name."""
+    one_at_a_time: bool = False
+    """Whether inputs are to be embedded one by one, since those beside would move an embedding, or
+    the network takes no more; from format 2 on."""
     encoder_fingerprint: str
     """A hash of the network, preprocessing and D: equal only if embeddings are comparable."""
     fingerprint: str
@@ -96,7 +100,14 @@ class Manifest:
         Raises:
             InvalidInput: A value is not plain data that JSON can hold (NaN is not).
         """
-        stated = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}
+        facts = asdict(self)
+        is_first = not self.one_at_a_time and not isinstance(
+            self.preprocess.get("size_pixels"), list | tuple
+        )
+        if is_first:
+            del facts["one_at_a_time"]
+        version = 1 if is_first else FORMAT_VERSION
+        stated = {"format": FORMAT, "format_version": version, **facts}
         content = json.loads(canonical_json(stated))
         content["checksum"] = _checksum(content)
         return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
@@ -192,6 +203,8 @@ def _check_version(version: object, where: str) -> None:
 def _build(content: dict[str, Any], where: str) -> Manifest:
     """Make a manifest of parsed JSON, every type and every file name checked."""
     body = {key: content[key] for key in content if key not in ("format", "format_version")}
+    if content["format_version"] == 1:
+        body.setdefault("one_at_a_time", False)
     try:
         manifest: Manifest = _decode(body, Manifest, "manifest")
     except InvalidInput as error:

@@ -52,6 +52,8 @@ class CardFacts:
     scratch, or if whoever imported them did not say."""
     weights_licence: str = ""
     """Their licence; empty in the same cases."""
+    one_at_a_time: bool = False
+    """Whether inputs are embedded one by one, since those beside would move an embedding."""
     parity: float | None = None
     """Largest relative difference of distances between the trained and the exported network."""
     seed: int | None = None

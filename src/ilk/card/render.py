@@ -52,6 +52,9 @@ def _introduction(facts: CardFacts) -> str:
         *parameters,
         ("Imported from", text(facts.imported_from)),
         ("Embedding", f"{facts.embedding_size} numbers"),
+        ("Inputs at once", "one: others beside would move an embedding")
+        if facts.one_at_a_time
+        else ("Inputs at once", ""),
         ("Distance", settings_of(facts.distance)),
         ("Preprocessing", settings_of(facts.preprocess)),
         ("Detector", settings_of(facts.detector)),

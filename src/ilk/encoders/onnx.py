@@ -13,11 +13,25 @@ import numpy as np
 
 from ilk.artifact import Artifact
 from ilk.doors import door
+from ilk.encoder import Encoder
 from ilk.encoders.session import Session
 from ilk.errors import ArtifactError, DamagedArtifact, InvalidInput
 from ilk.preprocess import Preprocess
 
-__all__ = ["OnnxEncoder", "open_encoder"]
+__all__ = [
+    "MAX_EFFECT",
+    "OnnxEncoder",
+    "difference_of",
+    "effect_in_words",
+    "effect_of_company",
+    "open_encoder",
+]
+
+MAX_EFFECT = 1e-4
+"""How far the inputs beside it may move an embedding, as a share of its length. Rounding moves it
+by a hundredth of that; a network that goes beyond is run on one input at a time."""
+
+_BATCH_SIZE = 64
 
 _MOST_THREADS = 1024
 
@@ -42,6 +56,7 @@ def open_encoder(artifact: str | Path | Artifact, *, num_threads: int | None = N
             embedding_size=loaded.manifest.embedding_size,
             fingerprint=loaded.encoder_fingerprint,
             num_threads=num_threads,
+            batch_size=1 if loaded.manifest.one_at_a_time else _BATCH_SIZE,
         )
     except DamagedArtifact as error:
         raise DamagedArtifact(f"{loaded.path}: {error}") from error
@@ -63,7 +78,7 @@ class OnnxEncoder:
         embedding_size: int,
         fingerprint: str,
         num_threads: int | None = None,
-        batch_size: int = 64,
+        batch_size: int = _BATCH_SIZE,
     ) -> None:
         """Start a session.
 
@@ -73,7 +88,8 @@ class OnnxEncoder:
             embedding_size: D.
             fingerprint: What `encoder_fingerprint` says of the three.
             num_threads: Threads within one batch; None is all cores that this process may use.
-            batch_size: The most rows computed at once, at least 1.
+            batch_size: The most rows computed at once, at least 1. Only where it is 1 may the
+                network be one that takes no more.
 
         Raises:
             DamagedArtifact: The network cannot be run or is not of this form.
@@ -89,7 +105,7 @@ class OnnxEncoder:
             self._session = Session(onnx, num_threads)
         except InvalidInput as error:
             raise DamagedArtifact(f"encoder.onnx cannot be run: {error}") from None
-        _check_form(self._session, embedding_size)
+        _check_form(self._session, embedding_size, (1,) if batch_size == 1 else ())
         self._preprocess = preprocess
         self._embedding_size = embedding_size
         self._fingerprint = fingerprint
@@ -146,8 +162,11 @@ class OnnxEncoder:
         return embeddings
 
 
-def _check_form(session: Session, embedding_size: int) -> None:
-    """Refuse a network with other than one input and one output of the right kind."""
+def _check_form(session: Session, embedding_size: int, lengths: tuple[int, ...]) -> None:
+    """Refuse a network with other than one input and one output of the right kind.
+
+    Batches have any length, or one of `lengths`.
+    """
     inputs, outputs = session.inputs, session.outputs
     found = [(node.type, node.shape) for node in (*inputs, *outputs)]
     if (
@@ -155,12 +174,43 @@ def _check_form(session: Session, embedding_size: int) -> None:
         and all(kind == "tensor(float)" for kind, _ in found)
         and len(outputs[0].shape) == 2
         and outputs[0].shape[1] == embedding_size
-        and all(shape and not isinstance(shape[0], int) for _, shape in found)
+        and all(s and (s[0] in lengths or not isinstance(s[0], int)) for _, s in found)
     ):
         return
     raise DamagedArtifact(
         "encoder.onnx must have one float32 input (N, ...) and one float32 output "
         f"(N, {embedding_size}) for any N, got {found}; export again"
+    )
+
+
+def effect_of_company(encoder: Encoder | Session, inputs: np.ndarray) -> float:
+    """Return how far embeddings move with the inputs beside them, as a share of their length.
+
+    Args:
+        encoder: What embeds.
+        inputs: (N, ...), embedded by themselves and together.
+    """
+    run = encoder.run if isinstance(encoder, Session) else encoder.embed
+    alone = np.concatenate([run(inputs[i : i + 1]) for i in range(len(inputs))])
+    return difference_of(run(inputs), alone)
+
+
+def difference_of(embeddings: np.ndarray, expected: np.ndarray) -> float:
+    """Return the largest distance between rows of (N, D), as a share of the expected length.
+
+    Example:
+        >>> difference_of(np.array([[3.0, 4.5], [1.0, 0.0]]), np.array([[3.0, 4.0], [1.0, 0.0]]))
+        0.1
+    """
+    lengths = np.maximum(np.linalg.norm(expected, axis=1), np.finfo(np.float32).tiny)
+    return float((np.linalg.norm(embeddings - expected, axis=1) / lengths).max(initial=0.0))
+
+
+def effect_in_words(effect: float) -> str:
+    """Return why a network is run on one input at a time."""
+    return (
+        f"an embedding moves by up to {effect:.1e} of its length with the inputs beside it, as "
+        "after dynamic quantisation or an export in training mode"
     )
 
 

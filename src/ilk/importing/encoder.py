@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from ilk.detecting import Choice, open_detector
 from ilk.detector import Detector
 from ilk.distances import Distance
 from ilk.encoder import encoder_fingerprint
-from ilk.encoders.onnx import OnnxEncoder
+from ilk.encoders.onnx import MAX_EFFECT, OnnxEncoder, effect_in_words, effect_of_company
+from ilk.errors import UnreadableItem
 from ilk.importing.cohort import Measured, Progress, empty_cohort, find_probes, measure_cohort
 from ilk.importing.network import Network, read_network
 from ilk.items import Items
@@ -94,16 +96,16 @@ def import_encoder(
     looks = detector if isinstance(detector, Detector) else open_detector(detector)
     examples = _examples(preprocess, cohort)
     network = read_network(onnx, preprocess, output=embedding_output, examples=examples)
-    digest = hashlib.sha256(network.onnx).hexdigest()
-    encoder = OnnxEncoder(
-        network.onnx,
-        preprocess=preprocess,
-        embedding_size=network.embedding_size,
-        fingerprint=encoder_fingerprint(digest, preprocess, network.embedding_size),
-    )
+    if network.weights_beside:
+        tell(f"took in the weights in {', '.join(network.weights_beside)} beside it")
+    encoder, reason = _encoder(network, preprocess), network.reason_for_one
     measured = Measured(empty_cohort(network.embedding_size), Items(()), (), ())
     if cohort is not None:
         probes = find_probes(looks, cohort, choice, progress)
+        effect = 0.0 if reason else _effect_among(encoder, probes)
+        if effect > MAX_EFFECT:
+            reason = effect_in_words(effect)
+            encoder = _encoder(network, preprocess, batch_size=1)
         measured = measure_cohort(
             encoder, distance, probes, on_unreadable=on_unreadable, progress=progress
         )
@@ -113,13 +115,37 @@ def import_encoder(
             "There is no cohort: a gallery made of this artifact has no threshold until it is "
             "calibrated on strangers of its own (ilk gallery calibrate GALLERY --strangers SOURCE)."
         )
+    if reason:
+        tell(f"The network is run on one input at a time, which takes longer: {reason}.")
     parts = _parts(network, measured, preprocess, distance, title, source)
+    parts = replace(parts, one_at_a_time=bool(reason))
     if not looks.is_whole:
         parts = replace(parts, config={**parts.config, "detector": _settings(detector)})
     parts = replace(parts, weights_licence=licence, pretrained_on=pretrained_on)
     name = Path(output).resolve().name
     parts = replace(parts, card=_card(name, parts, measured.items, encoder.fingerprint))
     return write_artifact(output, parts, overwrite=overwrite)
+
+
+def _encoder(network: Network, preprocess: Preprocess, batch_size: int = 64) -> OnnxEncoder:
+    digest = hashlib.sha256(network.onnx).hexdigest()
+    return OnnxEncoder(
+        network.onnx,
+        preprocess=preprocess,
+        embedding_size=network.embedding_size,
+        fingerprint=encoder_fingerprint(digest, preprocess, network.embedding_size),
+        batch_size=1 if network.reason_for_one else batch_size,
+    )
+
+
+def _effect_among(encoder: OnnxEncoder, probes: Items) -> float:
+    """Return how far embeddings of real items move with those beside; a few items tell."""
+    loaded: list[np.ndarray] = []
+    for item in probes.items[:_MOST_EXAMPLES]:
+        with suppress(UnreadableItem):
+            loaded.append(encoder.preprocess.load(item))
+    alike = [array for array in loaded if array.shape == loaded[0].shape]
+    return effect_of_company(encoder, encoder.preprocess.inputs(alike)) if alike else 0.0
 
 
 def _with_floats(preprocess: Preprocess) -> Preprocess:
@@ -203,6 +229,7 @@ def _card(name: str, parts: ArtifactParts, cohort: Items, fingerprint: str) -> s
         num_parameters=parts.encoder["num_parameters"],
         pretrained_on=parts.pretrained_on,
         weights_licence=parts.weights_licence,
+        one_at_a_time=parts.one_at_a_time,
         versions=parts.versions,
         fingerprint=fingerprint,
     )

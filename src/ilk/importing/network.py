@@ -18,7 +18,7 @@ import numpy as np
 
 from ilk.cache_folder import home_expanded
 from ilk.errors import InvalidInput
-from ilk.importing.trial import try_out
+from ilk.importing.trial import embed_apart, start, try_together
 from ilk.model_files import graph as edits
 from ilk.preprocess import Preprocess
 
@@ -33,7 +33,10 @@ _BATCH = "N"
 @final
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A network that is an encoder: (N, ...) float32 in, (N, D) float32 out, row by row."""
+    """A network that is an encoder: (N, ...) float32 in, (N, D) float32 out, row by row.
+
+    N is 1 where there is a `reason_for_one`.
+    """
 
     onnx: bytes
     """What to run: the bytes depend on what it computes, not on who wrote it when."""
@@ -44,6 +47,10 @@ class Network:
     """What the file was called; empty if it came as bytes."""
     sha256: str
     """Of the file as it was given."""
+    weights_beside: tuple[str, ...] = ()
+    """The names of further files that weights were taken from."""
+    reason_for_one: str = ""
+    """Why it is to be run on one input at a time, in words; empty if it takes any number."""
 
 
 def read_network(
@@ -66,32 +73,62 @@ def read_network(
         InvalidInput: It is not a network, or not an encoder; the message says why, and what to do.
         MissingExtra: `onnx` is not installed.
     """
-    model, digest, name = _read(source)
+    model, digest, name, beside = _read(source)
     if any(_is_blocked(node) for node in model.graph.node):
         edits.fold_constants(model)
     _choose_output(model, output)
     edits.drop_unused(model, output)
-    length = _free_batch(model, preprocess)
+    length, is_declared = _check_input(model, preprocess)
     inputs = examples if examples is not None else _noise(model, preprocess)
-    try:
-        embedding_size = try_out(edits.plain_bytes(model), inputs)
-    except InvalidInput:
-        if not edits.free_reshapes(model, length):
-            raise
-        edits.drop_unused(model)
-        embedding_size = try_out(edits.plain_bytes(model), inputs)
-    _declare_output(model.graph.output[0], embedding_size)
+    session = start(edits.plain_bytes(model))
+    singly, shape = embed_apart(
+        session, inputs, at_once=length or 1, is_declared=is_declared and not _is_open(model)
+    )
+    if not is_declared:
+        _declare(model.graph.input[0], [_BATCH, *inputs.shape[1:]])
+    if len(shape) != 2 or shape[0] != (length or 1):
+        edits.flatten_output(model, singly.shape[1])
+    found, reason = _opened(model, length, inputs, singly)
+    if found is None and length > 1:
+        raise InvalidInput(
+            f"expected a network for any number of inputs, this one takes exactly {length}, and "
+            f"{reason}; export it with a dynamic first axis (torch.onnx.export: dynamic_axes)"
+        )
+    kept = model if found is None else found
+    rows = _BATCH if found is not None or not length else length
+    _declare(kept.graph.output[0], [rows, singly.shape[1]])
     return Network(
-        onnx=edits.plain_bytes(model),
-        embedding_size=embedding_size,
+        onnx=edits.plain_bytes(kept),
+        embedding_size=singly.shape[1],
         num_parameters=sum(int(np.prod(t.dims)) for t in model.graph.initializer),
         file_name=name,
         sha256=digest,
+        weights_beside=beside,
+        reason_for_one=reason if found is None else "",
     )
 
 
-def _read(source: bytes | str | Path) -> tuple[ModelProto, str, str]:
-    """Return the network, the SHA-256 of its file, and what that is called."""
+def _opened(
+    model: ModelProto, length: int, inputs: np.ndarray, singly: np.ndarray
+) -> tuple[ModelProto | None, str]:
+    """Return the network in a form that takes any number of inputs, or why there is none."""
+    reason = ""
+    for frees_reshapes in (False, True):
+        form = type(model).FromString(model.SerializeToString())
+        edits.free_axes(form.graph.input, {0: _BATCH})
+        if frees_reshapes:
+            if not edits.free_reshapes(form, length or 1):
+                break
+            edits.drop_unused(form)
+        is_one, why = try_together(edits.plain_bytes(form), inputs, singly)
+        if is_one:
+            return form, ""
+        reason = reason or why
+    return None, reason
+
+
+def _read(source: bytes | str | Path) -> tuple[ModelProto, str, str, tuple[str, ...]]:
+    """Return the network, the SHA-256 of its file, what that is called, and files beside it."""
     onnx = edits.onnx_package()
     path = None if isinstance(source, bytes) else home_expanded(source)
     where = "the bytes" if path is None else str(path)
@@ -99,9 +136,11 @@ def _read(source: bytes | str | Path) -> tuple[ModelProto, str, str]:
         what = "a folder" if path.is_dir() else "nothing"
         raise InvalidInput(f"{path}: expected a network in ONNX form, a .onnx file, got {what}")
     content = source if isinstance(source, bytes) else Path(path or "").read_bytes()
+    beside: tuple[str, ...] = ()
     try:
         model = onnx.ModelProto.FromString(content)
         if path is not None:
+            beside = _files_beside(model, path.parent)
             onnx.load_external_data_for_model(model, str(path.parent))
     except Exception as error:  # protobuf and onnx raise many kinds for a foreign file
         raise InvalidInput(
@@ -113,7 +152,25 @@ def _read(source: bytes | str | Path) -> tuple[ModelProto, str, str]:
             f"{where}: expected a network in ONNX form, got one without a single operation; "
             "export it again"
         )
-    return model, hashlib.sha256(content).hexdigest(), path.name if path is not None else ""
+    digest = hashlib.sha256(content).hexdigest()
+    return model, digest, path.name if path is not None else "", beside
+
+
+def _files_beside(model: ModelProto, folder: Path) -> tuple[str, ...]:
+    """Return the names of the files in the same folder that hold weights of it, sorted.
+
+    Raises:
+        InvalidInput: One is somewhere else, or a link.
+    """
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    tensors = [tensor for tensor in model.graph.initializer if uses_external_data(tensor)]
+    names = sorted({str(ExternalDataInfo(tensor).location) for tensor in tensors})
+    for name in names:
+        file = folder / name
+        if Path(name).name != name or file.is_symlink() or not file.is_file():
+            raise InvalidInput(f"its weights in {name!r} are not in a file beside it")
+    return tuple(names)
 
 
 def _is_blocked(node: NodeProto) -> bool:
@@ -146,8 +203,8 @@ def _choose_output(model: ModelProto, output: str | None) -> None:
     model.graph.output.append(onnx.helper.make_tensor_value_info(output, kind, None))
 
 
-def _free_batch(model: ModelProto, preprocess: Preprocess) -> int:
-    """Check the input, make its first axis free, and return how many rows it was fixed to."""
+def _check_input(model: ModelProto, preprocess: Preprocess) -> tuple[int, bool]:
+    """Return how many rows the one input is fixed to, 0 if to none, and whether it has a shape."""
     inputs = list(model.graph.input)
     if len(inputs) != 1:
         listed = ", ".join(map(_told, inputs)) or "none"
@@ -160,15 +217,19 @@ def _free_batch(model: ModelProto, preprocess: Preprocess) -> int:
         raise InvalidInput(
             f"expected a network with a float32 input, got {_told(inputs[0])}; export it with one"
         )
-    dims = kind.shape.dim
-    length = dims[0].dim_value if len(dims) else 0
+    model.graph.output[0].type.tensor_type.ClearField("shape")
     expected = preprocess.input_shape
-    if kind.HasField("shape") and expected is not None:
-        _check_shape([d.dim_value or None for d in dims], expected, inputs[0])
-    edits.free_axes(inputs, {0: _BATCH})
-    for info in model.graph.output:
-        info.type.tensor_type.ClearField("shape")
-    return length or 1
+    if not kind.HasField("shape"):
+        return 0, False
+    dims = list(kind.shape.dim)
+    if not dims or expected is not None:
+        _check_shape([d.dim_value or None for d in dims], expected or (), inputs[0])
+    return dims[0].dim_value, True
+
+
+def _is_open(model: ModelProto) -> bool:
+    """Whether an axis of the input, other than that of the rows, may have any length."""
+    return any(not d.dim_value for d in list(model.graph.input[0].type.tensor_type.shape.dim)[1:])
 
 
 def _check_shape(
@@ -193,12 +254,13 @@ def _check_shape(
 
 
 def _noise(model: ModelProto, preprocess: Preprocess) -> np.ndarray:
-    """Return three inputs of noise."""
+    """Return inputs of noise, from strong to weak, as bright and dull pictures are."""
     generator = np.random.default_rng(0)
+    strengths = (1.0, 0.2, 0.5, 0.8)
     if preprocess.modality == "image":
-        side, channels = preprocess.size_pixels, preprocess.channels
-        frames = generator.integers(0, 256, (3, side, side, channels), np.uint8)
-        return preprocess.normalize(frames)
+        channels, *sides = preprocess.input_shape or ()
+        frames = [s * generator.integers(0, 256, (*sides, channels)) for s in strengths]
+        return preprocess.normalize(np.stack(frames).astype(np.uint8))
     shape = preprocess.shape
     if shape is None:
         dims = model.graph.input[0].type.tensor_type.shape.dim
@@ -208,14 +270,16 @@ def _noise(model: ModelProto, preprocess: Preprocess) -> np.ndarray:
                 "expected preprocess with the shape of one array, since the network takes arrays "
                 "of several; set shape of preprocess, or give a cohort to try it with"
             )
-    return generator.normal(size=(3, *shape)).astype(np.float32)
+    rows = [s * generator.normal(size=shape) for s in strengths]
+    return np.stack(rows).astype(np.float32)
 
 
-def _declare_output(info: ValueInfoProto, embedding_size: int) -> None:
-    """Say of the output that it is (N, D)."""
+def _declare(info: ValueInfoProto, lengths: list[int | str]) -> None:
+    """Say which shape an input or output has; a text is a length that may be any."""
     shape = info.type.tensor_type.shape
-    shape.dim.add().dim_param = _BATCH
-    shape.dim.add().dim_value = embedding_size
+    del shape.dim[:]
+    for length in lengths:
+        shape.dim.add(**{"dim_param" if isinstance(length, str) else "dim_value": length})
 
 
 def _told(info: ValueInfoProto) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "drop_unused",
+    "flatten_output",
     "fold_constants",
     "free_axes",
     "free_reshapes",
@@ -141,6 +142,7 @@ def free_reshapes(model: ModelProto, length: int) -> int:
     """Let reshapes to a fixed number of rows keep as many rows as come in, and count them.
 
     A network exported for one input at a time often says "1 row" where it means "as many rows".
+    Only what comes of an input is reshaped to rows: a bias that is made (1, C, 1, 1) stays so.
 
     Args:
         model: The network.
@@ -151,9 +153,12 @@ def free_reshapes(model: ModelProto, length: int) -> int:
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute[0].HasField("t"):
             constants[node.output[0]] = node.attribute[0].t
-    num_freed = 0
+    num_freed, of_rows = 0, {info.name for info in graph.input} - constants.keys()
     for node in graph.node:
-        if node.op_type != "Reshape" or node.input[1] not in constants:
+        if not of_rows.isdisjoint({*node.input, *_outer_names(node)}):
+            of_rows.update(node.output)
+        is_fixed = node.op_type == "Reshape" and node.input[1] in constants
+        if not is_fixed or node.input[0] not in of_rows:  # weights alone have no rows
             continue
         shape = _values(constants[node.input[1]]).astype(np.int64)
         if len(shape) < 2 or shape[0] != length:
@@ -164,6 +169,16 @@ def free_reshapes(model: ModelProto, length: int) -> int:
         graph.initializer.append(_tensor(name, shape))
         node.input[1] = name
     return num_freed
+
+
+def flatten_output(model: ModelProto, embedding_size: int) -> None:
+    """Make the one output (N, D), of one that has further axes of length 1, or none of rows."""
+    onnx, graph = onnx_package(), model.graph
+    name = graph.output[0].name
+    graph.initializer.append(_tensor(f"{name}_shape", np.array([-1, embedding_size], np.int64)))
+    flat = onnx.helper.make_node("Reshape", [name, f"{name}_shape"], [f"{name}_flat"])
+    graph.node.append(flat)
+    graph.output[0].name = f"{name}_flat"
 
 
 def plain_bytes(model: ModelProto) -> bytes:

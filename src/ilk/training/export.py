@@ -104,7 +104,7 @@ def export_artifact(
     frozen = frozen_copy(encoder)
     inputs = _real_inputs(frozen, cohort if len(cohort) > 1 else training_items, on_unreadable)
     onnx = to_onnx(frozen, inputs)
-    serving = serving_encoder(onnx, frozen)
+    serving, one_at_a_time = serving_encoder(onnx, frozen, inputs)
     parity = measure_parity(frozen, serving, inputs, distance)
     _check_parity(parity)
     held_out = embed_items(serving, cohort, on_unreadable=on_unreadable, progress=progress)
@@ -126,6 +126,7 @@ def export_artifact(
         config=config,
         seed=seed,
         parity=parity,
+        one_at_a_time=one_at_a_time,
         weights_licence=frozen.weights_licence,
         pretrained_on=frozen.pretrained_on,
     )
@@ -224,6 +225,7 @@ def _card(
         num_parameters=parts.encoder["num_parameters"],
         pretrained_on=parts.pretrained_on,
         weights_licence=parts.weights_licence,
+        one_at_a_time=parts.one_at_a_time,
         parity=parts.parity.max_relative_difference,
         seed=parts.seed,
         versions=parts.versions,

@@ -15,7 +15,7 @@ import torch
 from ilk.artifact import Parity
 from ilk.distances import Distance
 from ilk.encoder import Encoder, encoder_fingerprint
-from ilk.encoders.onnx import OnnxEncoder
+from ilk.encoders.onnx import MAX_EFFECT, OnnxEncoder, effect_of_company
 from ilk.encoders.trainable import TrainableEncoder
 from ilk.errors import ArtifactError, InvalidInput
 
@@ -75,15 +75,29 @@ def to_onnx(frozen: TrainableEncoder, example: np.ndarray) -> bytes:
     return _strip(program.model_proto).SerializeToString(deterministic=True)
 
 
-def serving_encoder(onnx_bytes: bytes, frozen: TrainableEncoder) -> OnnxEncoder:
-    """Return what will embed once the artifact is opened."""
+def serving_encoder(
+    onnx_bytes: bytes, frozen: TrainableEncoder, inputs: np.ndarray
+) -> tuple[OnnxEncoder, bool]:
+    """Return what will embed once the artifact is opened, and whether one input at a time.
+
+    That is so where the `inputs` (N, C, H, W), embedded together, are embedded otherwise than each
+    by itself.
+    """
     digest = hashlib.sha256(onnx_bytes).hexdigest()
-    return OnnxEncoder(
-        onnx_bytes,
-        preprocess=frozen.preprocess,
-        embedding_size=frozen.embedding_size,
-        fingerprint=encoder_fingerprint(digest, frozen.preprocess, frozen.embedding_size),
-    )
+    fingerprint = encoder_fingerprint(digest, frozen.preprocess, frozen.embedding_size)
+
+    def started(**options: int) -> OnnxEncoder:
+        return OnnxEncoder(
+            onnx_bytes,
+            preprocess=frozen.preprocess,
+            embedding_size=frozen.embedding_size,
+            fingerprint=fingerprint,
+            **options,
+        )
+
+    encoder = started()
+    one_at_a_time = effect_of_company(encoder, inputs) > MAX_EFFECT
+    return (started(batch_size=1) if one_at_a_time else encoder), one_at_a_time
 
 
 def measure_parity(
