@@ -8,12 +8,15 @@ from typing import Any
 
 import click
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner, Result
+from tests.conftest import make_linear_onnx
 
 from ilk.artifact import Artifact
 from ilk.cli.artifact.words import named_settings, preprocess_settings
 from ilk.cli.main import ilk
+from ilk.encoders.onnx import open_encoder
 from ilk.errors import IlkError, InvalidInput, MissingWeights, PluginError, WrongWeights
 from ilk.model_files import model_file
 from ilk.ready import artifact_path
@@ -57,6 +60,28 @@ def test_importing_and_showing(
         assert said in shown, said
     assert facts["encoder_fingerprint"] in shown
     assert json.loads(run("artifact", "show", "net.ilk", "--json").stdout) == facts
+
+
+@pytest.mark.parametrize("words", ["8x2", "8,2", "[8, 2]"])
+def test_a_size_may_be_height_and_width(
+    tmp_path: Path, words: str, linear_weights: np.ndarray
+) -> None:
+    content = onnx.ModelProto.FromString(make_linear_onnx(linear_weights))
+    for dim, side in zip(
+        content.graph.input[0].type.tensor_type.shape.dim[2:], (8, 2), strict=True
+    ):
+        dim.dim_value = side
+    (tmp_path / "tall.onnx").write_bytes(content.SerializeToString())
+    output = tmp_path / "tall.ilk"
+    given = ("artifact", "import", tmp_path / "tall.onnx", "--output", output, *GREY[2:])
+    assert "size_pixels=8x2" in run(*given, "--preprocess", f"size_pixels={words}").stdout
+    artifact = Artifact.load(output)
+    assert artifact.preprocess.input_shape == (1, 8, 2)
+    assert open_encoder(artifact).embed(np.ones((2, 1, 8, 2))).shape == (2, 3)
+    manifest = json.loads((output / "manifest.json").read_text())
+    assert (manifest["format_version"], manifest["preprocess"]["size_pixels"]) == (2, [8, 2])
+    with pytest.raises(InvalidInput, match="set size_pixels=8x2 and channels=1"):
+        run(*given, "--preprocess", "size_pixels=8", "--overwrite")
 
 
 def test_without_a_cohort_it_says_what_that_means(model: Path, tmp_path: Path) -> None:

@@ -17,23 +17,24 @@ from PIL import Image
 from ilk.errors import InvalidInput, UnreadableItem
 from ilk.images import read_image
 from ilk.items import Item
-from ilk.preprocess import Preprocess
+from ilk.preprocess import Preprocess, sides_of
 
 RNG = np.random.default_rng(3)
 PHOTO = RNG.integers(0, 256, (37, 53, 3), np.uint8)
 
 sides = st.integers(1, 24)
 pictures = st.tuples(sides, sides).flatmap(lambda hw: arrays.arrays(np.uint8, (*hw, 3)))
+sizes = st.integers(1, 24) | st.tuples(st.integers(1, 24), st.integers(1, 24))
 ways = st.builds(
     Preprocess,
-    size_pixels=st.integers(1, 24),
+    size_pixels=sizes,
     channels=st.sampled_from([1, 3]),
     resize=st.sampled_from(["squash", "crop"]),
     crop_fraction=st.floats(0.1, 1.0),
     trim=st.booleans(),
 ) | st.builds(
     Preprocess,
-    size_pixels=st.integers(1, 24),
+    size_pixels=sizes,
     channels=st.sampled_from([1, 3]),
     resize=st.just("pad"),
 )
@@ -44,7 +45,7 @@ ways = st.builds(
 def test_a_frame_has_its_shape_and_a_batch_its_own(way: Preprocess, picture: np.ndarray) -> None:
     before = picture.copy()
     frame = way.frame(picture)
-    assert frame.shape == (way.size_pixels, way.size_pixels, way.channels)
+    assert frame.shape == (*sides_of(way.size_pixels), way.channels)
     assert frame.dtype == np.uint8
     batch = way.inputs([frame, frame])
     assert batch.shape == (2, *(way.input_shape or ()))
@@ -106,6 +107,46 @@ def test_pad_keeps_everything_and_fills_up_with_white() -> None:
     assert frame[:12].min() == 255
     assert frame[12:20].max() == 0
     assert frame[20:].min() == 255
+
+
+def test_what_a_rectangle_keeps_and_where() -> None:
+    """Thirds of 32 x 96: black, white, black; then the same upright."""
+    lying = np.zeros((32, 96, 3), np.uint8)
+    lying[:, 32:64] = 255
+    for picture, tall, wide in ((lying, 32, 64), (lying.swapaxes(0, 1), 64, 32)):
+        along = 1 if wide > tall else 0
+
+        def profile(resize: str, picture: np.ndarray = picture, along: int = along) -> list[int]:
+            way = Preprocess.from_settings({"size_pixels": list(SIZES[along]), "resize": resize})
+            frame = way.frame(picture)
+            assert frame.shape == (*SIZES[along], 3)
+            line = frame[16, :, 0] if along else frame[:, 16, 0]
+            return [int(line[i]) for i in (0, 12, 20, 32, 44, 52, 63)]
+
+        assert profile("squash") == [0, 0, 0, 255, 0, 0, 0]  # white from 21 to 43
+        assert profile("crop") == [0, 0, 255, 255, 255, 0, 0]  # the middle 64 of 96
+        assert profile("pad")[1:-1] == [0, 0, 255, 0, 0]
+        padded = Preprocess(size_pixels=SIZES[along], resize="pad").frame(picture)
+        outside = padded[0] if along else padded[:, 0]
+        assert outside.min() == 255  # 32 x 96 becomes 21 x 64: white above and below
+
+
+SIZES = {1: (32, 64), 0: (64, 32)}
+
+
+def test_a_size_is_a_number_or_height_and_width() -> None:
+    square = Preprocess(size_pixels=(4, 4))
+    assert (square, square.settings["size_pixels"]) == (Preprocess(size_pixels=4), 4)
+    person = Preprocess.from_settings({"size_pixels": [256, 128]})
+    assert person.input_shape == (3, 256, 128)
+    assert person.settings["size_pixels"] == [256, 128]
+    frames = RNG.integers(0, 256, (2, 256, 128, 3), np.uint8)
+    assert person.normalize(frames).shape == (2, 3, 256, 128)
+    with pytest.raises(InvalidInput, match=r"must be \(N, H, W, C\) with \(256, 128, 3\), got"):
+        person.normalize(frames.swapaxes(1, 2))
+    for size in ([256], [1, 2, 3], (0, 4), 5000, True, 4.0, "4", [4, "4"], None):
+        with pytest.raises(InvalidInput, match=r"one whole number or \(height, width\), from 1 to"):
+            Preprocess.from_settings({"size_pixels": size})
 
 
 def test_trim_makes_a_drawing_independent_of_where_it_stands() -> None:

@@ -33,6 +33,15 @@ def test_gives_embeddings_for_every_size(size: int, channels: int, pooling: str)
     assert encoder.preprocess.input_shape == (channels, size, size)
 
 
+@pytest.mark.parametrize("size", [(64, 24), (10, 48)])
+@pytest.mark.parametrize("pooling", ["grid", "gem"])
+def test_gives_embeddings_for_rectangles(size: tuple[int, int], pooling: str) -> None:
+    encoder = seeded(size_pixels=size, pooling=pooling)
+    assert encoder(torch.zeros(2, 1, *size)).shape == (2, 16)
+    assert encoder.preprocess.input_shape == (1, *size)
+    assert encoder.preprocess.settings["size_pixels"] == list(size)
+
+
 def test_is_a_backbone_and_a_head() -> None:
     encoder = seeded().eval()
     features = encoder.backbone(inputs())

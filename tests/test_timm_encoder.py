@@ -239,6 +239,14 @@ def test_size_and_channels_can_be_chosen(name: str) -> None:
         assert encoder(torch.zeros(1, 1, 64, 64)).shape == (1, 3)
 
 
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
+def test_an_input_need_not_be_square(name: str) -> None:
+    encoder = _encoder(backbone=name, size_pixels=[96, 32], channels=1, embedding_size=3).eval()
+    assert encoder.preprocess.input_shape == (1, 96, 32)
+    with torch.no_grad():
+        assert encoder(torch.zeros(1, 1, 96, 32)).shape == (1, 3)
+
+
 def test_the_first_convolution_of_a_file_is_adapted_to_grey(net: Any, tmp_path: Path) -> None:
     torch.save(net.state_dict(), tmp_path / "w.pth")
     encoder = _encoder(weights=str(tmp_path / "w.pth"), channels=1).eval()

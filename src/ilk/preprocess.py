@@ -1,10 +1,11 @@
 """From an item's content to what an encoder takes: one code for training, evaluation and serving.
 
 Three steps, and augmentation goes between the second and the third: `read_image` gives the
-picture as a person sees it, `Preprocess.frame` cuts it to a square of the encoder's size, and
+picture as a person sees it, `Preprocess.frame` cuts it to the encoder's size, and
 `Preprocess.normalize` makes floats of it. Nothing here is random.
 
-Shapes: N inputs, C channels (1 or 3), S size in pixels, H and W height and width of a picture.
+Shapes: N inputs, C channels (1 or 3), H and W height and width, of a picture or of what an encoder
+sees.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from ilk.errors import InvalidInput, UnreadableItem
 from ilk.images import decode, read_image, refuse_blank
 from ilk.items import Item
 
-__all__ = ["Preprocess", "read_image"]
+__all__ = ["Preprocess", "Size", "read_image", "sides_of"]
 
 Modality = Literal["image", "array"]
 Resize = Literal["squash", "crop", "pad"]
 ChannelOrder = Literal["rgb", "bgr"]
+Size = int | tuple[int, int]
+"""The side of a square in pixels, or (height, width)."""
 
 _WHITE = 255
 _MOST_PIXELS = 4096
@@ -50,15 +53,16 @@ class Preprocess:
 
     modality: Modality = "image"
     """What items hold: pictures, or arrays that the encoder takes as they are."""
-    size_pixels: int = 224
-    """S, the side of the square that the encoder sees."""
+    size_pixels: Size = 224
+    """What the encoder sees: the side of a square, or (height, width)."""
     channels: int = 3
     """C: 3 is RGB, 1 is luminance."""
     resize: Resize = "squash"
-    """How a picture becomes a square: "squash" changes its proportions, "crop" keeps the middle,
+    """How a picture gets these proportions: "squash" changes its own, "crop" keeps the middle,
     "pad" keeps all and fills up with white."""
     crop_fraction: float = 1.0
-    """The share of the side (for "crop" of the shorter side) that is kept, from the middle."""
+    """The share of each side (for "crop" of the largest part of the right proportions) that is
+    kept, from the middle."""
     mean: tuple[float, ...] = (0.5,)
     """Per channel, or one for all, on the scale where white is 1."""
     std: tuple[float, ...] = (0.5,)
@@ -80,8 +84,9 @@ class Preprocess:
         _require(self.modality in get_args(Modality), "modality", "image or array", self.modality)
         _require(self.resize in get_args(Resize), "resize", "squash, crop or pad", self.resize)
         _require(_whole(self.channels) in (1, 3), "channels", "1 or 3", self.channels)
-        fits = 1 <= _whole(self.size_pixels) <= _MOST_PIXELS
-        _require(fits, "size_pixels", f"from 1 to {_MOST_PIXELS}", self.size_pixels)
+        height, width = sides_of(self.size_pixels)
+        size = height if height == width else (height, width)  # equal sizes are written alike
+        object.__setattr__(self, "size_pixels", size)
         sides = [_whole(side) for side in self.shape or ()]
         fits = min(sides, default=1) >= 1 and math.prod(sides) <= _MOST_PIXELS**2
         _require(fits, "shape", f"lengths from 1, {_MOST_PIXELS**2:,} numbers at most", self.shape)
@@ -131,13 +136,13 @@ class Preprocess:
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
-        """(C, S, S) for pictures, `shape` for arrays: the shape of one row of an input batch."""
+        """(C, H, W) for pictures, `shape` for arrays: the shape of one row of an input batch."""
         if self.modality == "array":
             return self.shape
-        return self.channels, self.size_pixels, self.size_pixels
+        return self.channels, *sides_of(self.size_pixels)
 
     def frame(self, image: np.ndarray) -> np.ndarray:
-        """Return the (S, S, C) uint8 frame of an (H, W, 3) uint8 picture.
+        """Return the (H, W, C) uint8 frame, of the encoder's size, of a picture of any size.
 
         Shrinking is antialiased (every pixel counts) and uses the bicubic filter.
 
@@ -152,19 +157,19 @@ class Preprocess:
         return self._framed(Image.fromarray(np.ascontiguousarray(image)))
 
     def normalize(self, frames: np.ndarray) -> np.ndarray:
-        """Return (frames / 255 - mean) / std, channels first: (N, C, S, S) float32.
+        """Return (frames / 255 - mean) / std, channels first: (N, C, H, W) float32.
 
         With the channel order "bgr" the channels of the frames are turned around before.
 
         Args:
-            frames: (N, S, S, C), uint8 or floats from 0 to 255.
+            frames: (N, H, W, C), uint8 or floats from 0 to 255.
 
         Raises:
             InvalidInput: The frames have another shape.
         """
-        expected = (self.size_pixels, self.size_pixels, self.channels)
+        expected = (*sides_of(self.size_pixels), self.channels)
         if frames.shape[1:] != expected:
-            raise InvalidInput(f"frames must be (N, S, S, C) with {expected}, got {frames.shape}")
+            raise InvalidInput(f"frames must be (N, H, W, C) with {expected}, got {frames.shape}")
         if self.channel_order == "bgr":
             frames = frames[..., ::-1]
         mean, std = np.array(self.mean), np.array(self.std)
@@ -174,7 +179,7 @@ class Preprocess:
         return batch
 
     def load(self, item: Item) -> np.ndarray:
-        """Return an item's content: the (S, S, C) uint8 frame, or the array as it is.
+        """Return an item's content: the (H, W, C) uint8 frame, or the array as it is.
 
         The same as `frame(read_image(...))`, without its detour through RGB for grey.
 
@@ -213,30 +218,52 @@ class Preprocess:
             image = image.convert("L")
         if self.trim:
             image = image.crop(_ink(image))
-        size = self.size_pixels
+        high, wide = sides_of(self.size_pixels)
         if self.resize == "pad":
-            scale = size / max(image.size)
+            scale = min(wide / image.width, high / image.height)
             width, height = (max(1, round(side * scale)) for side in image.size)
             small = image.resize((width, height), Image.Resampling.BICUBIC)
             white = _WHITE if image.mode == "L" else (_WHITE,) * 3
-            square = Image.new(image.mode, (size, size), white)
-            square.paste(small, ((size - width) // 2, (size - height) // 2))
+            frame = Image.new(image.mode, (wide, high), white)
+            frame.paste(small, ((wide - width) // 2, (high - height) // 2))
         else:
             box = self._kept(image.width, image.height)
-            square = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+            frame = image.resize((wide, high), Image.Resampling.BICUBIC, box=box)
         if self.channels == 3:
-            square = square.convert("RGB")
-        return np.array(square).reshape(size, size, self.channels)
+            frame = frame.convert("RGB")
+        return np.array(frame).reshape(high, wide, self.channels)
 
     def _kept(self, width: int, height: int) -> tuple[float, float, float, float]:
         """Return the middle of the picture that "squash" or "crop" keeps."""
-        shorter = min(width, height)
-        sides = (shorter, shorter) if self.resize == "crop" else (width, height)
+        sides: tuple[float, float] = (width, height)
+        if self.resize == "crop":
+            high, wide = sides_of(self.size_pixels)
+            is_too_wide = width * high > height * wide
+            sides = (height * wide / high, height) if is_too_wide else (width, width * high / wide)
         x, y = (
             (whole - side * self.crop_fraction) / 2
             for whole, side in zip((width, height), sides, strict=True)
         )
         return x, y, width - x, height - y
+
+
+def sides_of(size: Any) -> tuple[int, int]:
+    """Return the height and width of a size in pixels.
+
+    Raises:
+        InvalidInput: It is neither a whole number nor two of them, or out of range.
+
+    Example:
+        >>> sides_of(224), sides_of((256, 128))
+        ((224, 224), (256, 128))
+    """
+    sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
+    if len(sides) != 2 or not all(1 <= _whole(side) <= _MOST_PIXELS for side in sides):
+        raise InvalidInput(
+            "size_pixels must be one whole number or (height, width), from 1 to "
+            f"{_MOST_PIXELS}, got {size!r}"
+        )
+    return sides
 
 
 def _ink(image: Image.Image) -> tuple[int, int, int, int]:

@@ -224,6 +224,22 @@ def test_crops_have_the_size_of_the_encoder(size: int) -> None:
     assert detector.crop(picture, _only(detector.detect(picture))).shape == (size, size, 3)
 
 
+def test_crops_need_not_be_square() -> None:
+    """The middle of the square crop: SphereFace's 112 x 96 is ArcFace's 112 without its edges."""
+    detector = Faces(size_pixels=(112, 96))
+    picture = draw_portrait(2, 0)
+    region = _only(detector.detect(picture))
+    square = Faces().crop(picture, region)
+    crop = detector.crop(picture, region)
+    assert crop.shape == (112, 96, 3)
+    apart, shifted = (abs(crop - square[:, i : i + 96].astype(float)).mean() for i in (8, 9))
+    assert apart < 1 < shifted
+    assert open_detector(detector.settings).crop(picture, region).shape == (112, 96, 3)
+    assert detector.settings["size_pixels"] == [112, 96]
+    with pytest.raises(InvalidInput, match=r"one whole number or \(height, width\)"):
+        Faces(size_pixels=(1, 2, 3))  # type: ignore[arg-type]
+
+
 def test_settings_make_the_same_again() -> None:
     given: dict[str, Any] = {"size_pixels": 96, "min_size_pixels": 55.5, "min_sharpness": 0.01}
     detector = Faces(**given)

@@ -96,9 +96,9 @@ def test_gives_float_frames_in_range(augment: Augment, channels: int, num: int) 
 
 
 @pytest.mark.parametrize("augment", [DrawingAugment(), PhotoAugment(), NoAugment()])
-@pytest.mark.parametrize("shape", [(4, 8, 8), (4, 8, 6, 1)])
+@pytest.mark.parametrize("shape", [(4, 8, 8), (8, 6), (4, 1, 8, 6, 1)])
 def test_refuses_what_are_not_frames(augment: Augment, shape: tuple[int, ...]) -> None:
-    with pytest.raises(InvalidInput, match=r"\(N, S, S, C\), got"):
+    with pytest.raises(InvalidInput, match=r"\(N, H, W, C\), got"):
         augment(torch.zeros(shape), seeded())
 
 
@@ -255,6 +255,33 @@ def test_a_photograph_much_larger_than_asked_does_not_alias() -> None:
     assert out.shape == (2, 32, 32, 3)
     # Each pixel is the mean of about 4 x 4; of the nearest 2 x 2 it would vary twice as much.
     assert (out - 127.5).std() < 1.3 * frames.std() / 4
+
+
+def test_frames_need_not_be_square() -> None:
+    """What leaves a frame as it is does so for rectangles; a photograph comes out as asked."""
+    frames = noise(3)[:, :, :10]
+    assert torch.allclose(DrawingAugment(**STILL)(frames, seeded()), frames.float(), atol=0.01)
+    assert torch.allclose(PhotoAugment(**PLAIN)(frames, seeded()), frames.float(), atol=0.01)
+    tall = PhotoAugment(size_pixels=(40, 16))
+    assert tall.frame_size((40, 16)) == (45, 18)
+    assert tall(noise(2, 48)[:, :45, :18], seeded()).shape == (2, 40, 16, 3)
+    assert tall(noise(2, 48)[:0, :45, :18], seeded()).shape == (0, 40, 16, 3)
+    with pytest.raises(InvalidInput, match="only square frames can be turned"):
+        rotate_classes(frames, torch.zeros(3, dtype=torch.int64), torch.ones(3, dtype=torch.int64))
+
+
+def test_a_rotation_of_a_rectangle_is_one_in_pixels() -> None:
+    """A round spot in the middle of 96 x 48 stays round: its spread is the same along each axis."""
+    high, wide = torch.meshgrid(torch.arange(96.0), torch.arange(48.0), indexing="ij")
+    bar = ((high - 47.5).abs() < 2) & ((wide - 23.5).abs() < 16)
+    frames = (255 * bar)[None, :, :, None].expand(40, -1, -1, -1).float()
+    turned = DrawingAugment(**STILL | {"rotation_degrees": 60.0})(frames, seeded())[..., 0]
+    mass = turned.sum((1, 2))
+    along, across = ((turned * axis).sum((1, 2)) / mass for axis in (high, wide))
+    for axis, middle in ((along, 47.5), (across, 23.5)):
+        assert torch.allclose(axis, torch.full_like(axis, middle), atol=0.2)
+    spread = (turned * ((high - 47.5) ** 2 + (wide - 23.5) ** 2)).sum((1, 2)) / mass
+    assert spread.max() / spread.min() < 1.05  # turning keeps every distance from the middle
 
 
 def test_color_changes_are_mild_and_keep_grey_grey() -> None:

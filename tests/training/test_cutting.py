@@ -18,7 +18,9 @@ from ilk.artifact import Artifact, find_overlap
 from ilk.config import Run, load_run
 from ilk.detecting import crops_of
 from ilk.detector import Region
+from ilk.embedding import embed_items
 from ilk.encoders.module import ModuleEncoder
+from ilk.encoders.onnx import open_encoder
 from ilk.errors import ConfigError, DataError, TrainingStopped
 from ilk.images import Box
 from ilk.items import Item, Items
@@ -107,6 +109,22 @@ def spot_run(tiny_run: Callable[..., Run]) -> Callable[..., Run]:
 def cut(run: Run, items: Items, told: list[str] | None = None) -> Items:
     run, detector = make_detector(run, 16)
     return cut_out(run, detector, items, tell=(told if told is not None else []).append)
+
+
+def test_an_encoder_that_is_not_square_is_trained_and_exported(
+    pictures: Items, tiny_run: Callable[..., Run], tmp_path: Path
+) -> None:
+    options = "encoder.options={width=4, size_pixels=[32, 16], embedding_size=8, channels=3}"
+    run = tiny_run(options, "augment.name=photo")
+    artifact = Artifact.load(
+        fit(run, items=pictures, output=tmp_path / "a", tell=lambda line: None)
+    )
+    assert artifact.preprocess.input_shape == (3, 32, 16)
+    assert load_run(tmp_path / "a.run" / "run.toml").encoder.options["size_pixels"] == [32, 16]
+    embedded = embed_items(open_encoder(artifact), pictures.take(range(4)))
+    assert embedded.embeddings.shape == (4, 8)
+    with pytest.raises(ConfigError, match="turns pictures by quarters, which needs a square"):
+        make_plan(tiny_run(options, "augment.rotations_as_classes=true"), pictures)
 
 
 def test_crops_are_trained_on_and_the_artifact_says_how(

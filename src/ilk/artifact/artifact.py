@@ -124,7 +124,7 @@ class ArtifactParts:
     """What an artifact is written from; `Manifest` says what the shared fields mean."""
 
     onnx: bytes
-    """The network: "inputs" (N, C, S, S) float32 -> "embeddings" (N, D) float32."""
+    """The network: "inputs" (N, C, H, W) float32 -> "embeddings" (N, D) float32."""
     weights: bytes | None = None
     """The same weights in safetensors form; None if they are to be had from the network only."""
     cohort: Cohort

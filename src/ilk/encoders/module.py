@@ -22,7 +22,7 @@ class ModuleEncoder(TrainableEncoder):
 
     Args:
         module: Inputs -> (N, D), or (N, F) if a head follows.
-        preprocess: Makes the inputs: normalized (N, C, S, S) pictures, or arrays as they are.
+        preprocess: Makes the inputs: normalized (N, C, H, W) pictures, or arrays as they are.
         embedding_size: D, what comes out in the end.
         head: What follows the module: (N, F) -> (N, D). Without it the module is all there is; a
             frozen backbone needs one.

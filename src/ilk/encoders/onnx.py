@@ -1,6 +1,6 @@
 """The encoder of an artifact, run by ONNX Runtime. No torch here.
 
-Shapes: N inputs, C channels, S size in pixels, D embedding size.
+Shapes: N inputs, C, H, W channels, height and width of one, D embedding size.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class OnnxEncoder:
         """Return the (N, D) float32 embeddings of N preprocessed inputs; (0, D) of none.
 
         Args:
-            inputs: (N, C, S, S), as `Preprocess.inputs` makes them; any real dtype.
+            inputs: (N, C, H, W), as `Preprocess.inputs` makes them; any real dtype.
 
         Raises:
             InvalidInput: The shape is another one, or a value is not finite.

@@ -1,6 +1,6 @@
 """A small residual convolutional net for small drawings, trained from scratch on a processor.
 
-Shapes: N inputs, C channels, S size in pixels, F feature size, D embedding size.
+Shapes: N inputs, C channels, H and W height and width, F feature size, D embedding size.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ilk.encoders.head import make_head
 from ilk.encoders.pooling import Pooling
 from ilk.encoders.trainable import TrainableEncoder
 from ilk.errors import InvalidInput
-from ilk.preprocess import Preprocess
+from ilk.preprocess import Preprocess, Size, sides_of
 
 __all__ = ["SmallEncoder"]
 
@@ -30,7 +30,7 @@ class SmallEncoder(TrainableEncoder):
 
     Args:
         embedding_size: D.
-        size_pixels: S, even and at least 8.
+        size_pixels: Of the input, even and at least 8: the side of a square, or (height, width).
         channels: C: 1 is grey, 3 is colour.
         width: Channels of the first stage; multiples of 32 are fast.
         pooling: How the last map becomes one row. "grid" averages cells of 16 x 16 pixels and
@@ -55,21 +55,22 @@ class SmallEncoder(TrainableEncoder):
         self,
         *,
         embedding_size: int = 128,
-        size_pixels: int = 48,
+        size_pixels: Size = 48,
         channels: int = 1,
         width: int = 64,
         pooling: str = "grid",
         trim: bool = True,
         dropout: float = 0.0,
     ) -> None:
-        if size_pixels < 8 or size_pixels % 2:
+        sides = sides_of(size_pixels)
+        if min(sides) < 8 or any(side % 2 for side in sides):
             raise InvalidInput(f"size_pixels must be even and at least 8, got {size_pixels}")
         if width < 1 or not 0 <= dropout < 1:
             raise InvalidInput(
                 "width must be at least 1, dropout at least 0 and below 1, got "
                 f"{width} and {dropout}"
             )
-        pool, num_cells = _pooling(pooling, size_pixels)
+        pool, num_cells = _pooling(pooling, sides)
         backbone = nn.Sequential(
             nn.PixelUnshuffle(2),
             _convolution(4 * channels, width, size=3),
@@ -121,16 +122,16 @@ class _Residual(nn.Module):
         return outputs
 
 
-def _pooling(name: str, size_pixels: int) -> tuple[nn.Module, int]:
+def _pooling(name: str, sides: tuple[int, int]) -> tuple[nn.Module, int]:
     """Return what makes a row of the last map, and in how many cells."""
     if name != "grid":
         return Pooling(name), 1
-    cells_per_side = math.ceil(size_pixels / 16)
-    return nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), nn.Flatten()), cells_per_side**2
+    num_cells = math.prod(math.ceil(side / 16) for side in sides)
+    return nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), nn.Flatten()), num_cells
 
 
 def _convolution(num_in: int, num_out: int, *, size: int, stride: int = 1) -> nn.Sequential:
-    """Return a convolution with batch norm, (N, num_in, S, S) -> (N, num_out, S / stride, ...)."""
+    """Return a convolution with batch norm, (N, num_in, H, W) -> (N, num_out, H / stride, ...)."""
     layer = nn.Conv2d(num_in, num_out, size, stride, padding=size // 2, bias=False)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return nn.Sequential(layer, nn.BatchNorm2d(num_out))

@@ -1,6 +1,6 @@
 """Any timm model by name as the backbone of an encoder.
 
-Shapes: N inputs, C channels, S size in pixels, F feature size, D embedding size.
+Shapes: N inputs, C channels, H and W height and width, F feature size, D embedding size.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ilk.encoders.pooling import POOLINGS, Pooling
 from ilk.encoders.trainable import TrainableEncoder
 from ilk.encoders.weights import can_fetch, fitted, missing_weights, read_weights
 from ilk.errors import ConfigError, MissingWeights
-from ilk.preprocess import Preprocess, Resize
+from ilk.preprocess import Preprocess, Resize, Size, sides_of
 
 __all__ = ["TimmEncoder"]
 
@@ -42,7 +42,8 @@ class TimmEncoder(TrainableEncoder):
         pooling: "auto" is the model's own; or "avg", "max", "avg+max", "gem" over positions.
         head: "linear", "mlp" or "none" (`encoders.head`).
         layer_norm: Whether the head normalizes what comes in first.
-        size_pixels: S; None is what the model was trained with.
+        size_pixels: The side of a square, or (height, width); None is what the model was
+            trained with.
         channels: C, 1 or 3.
 
     Raises:
@@ -66,7 +67,7 @@ class TimmEncoder(TrainableEncoder):
         pooling: str = "auto",
         head: Literal["linear", "mlp", "none"] = "linear",
         layer_norm: bool = False,
-        size_pixels: int | None = None,
+        size_pixels: Size | None = None,
         channels: int = 3,
     ) -> None:
         _check_name(backbone)
@@ -92,7 +93,7 @@ class TimmEncoder(TrainableEncoder):
 
 @final
 class _Pooled(nn.Module):
-    """(N, C, S, S) -> (N, F), by the model's own pooling or by another."""
+    """(N, C, H, W) -> (N, F), by the model's own pooling or by another."""
 
     def __init__(self, net: nn.Module, pooling: Pooling | None) -> None:
         super().__init__()
@@ -116,13 +117,13 @@ class _Pooled(nn.Module):
 
 
 def _network(
-    backbone: str, pretrained: bool, weights: str | None, size_pixels: int | None, channels: int
+    backbone: str, pretrained: bool, weights: str | None, size_pixels: Size | None, channels: int
 ) -> tuple[nn.Module, str, str]:
     """Return the model without classifier, what it was trained on, and the licence of that."""
     options: dict[str, Any] = {"num_classes": 0, "in_chans": channels}
     found: Any = timm.models.get_pretrained_cfg(backbone)
     if size_pixels and found is not None and found.fixed_input_size:
-        options["img_size"] = size_pixels
+        options["img_size"] = sides_of(size_pixels)
     if weights:
         return _from_file(backbone, weights, options), f"file {Path(weights).name}", "unknown"
     if not pretrained:
@@ -190,7 +191,7 @@ def _with_weights(
     return net
 
 
-def _preprocess(net: nn.Module, size_pixels: int | None, channels: int) -> Preprocess:
+def _preprocess(net: nn.Module, size_pixels: Size | None, channels: int) -> Preprocess:
     """Return timm's data configuration as our preprocessing."""
     config: dict[str, Any] = resolve_data_config({}, model=net)  # type: ignore[no-untyped-call]
     resize: dict[str, Resize] = {"center": "crop", "squash": "squash", "border": "pad"}
@@ -199,7 +200,7 @@ def _preprocess(net: nn.Module, size_pixels: int | None, channels: int) -> Prepr
     if channels != len(mean):
         mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
     return Preprocess(
-        size_pixels=size_pixels or config["input_size"][-1],
+        size_pixels=size_pixels or tuple(config["input_size"][-2:]),
         channels=channels,
         resize=kind,
         crop_fraction=1.0 if kind == "pad" else float(config["crop_pct"]),

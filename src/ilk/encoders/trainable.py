@@ -22,7 +22,7 @@ class TrainableEncoder(nn.Module, ABC):
     """
 
     backbone: nn.Module
-    """(N, C, S, S) normalized inputs -> (N, F)."""
+    """(N, C, H, W) normalized inputs -> (N, F)."""
     head: nn.Module
     """(N, F) -> (N, D)."""
 
@@ -40,7 +40,7 @@ class TrainableEncoder(nn.Module, ABC):
         """Keep the parts.
 
         Args:
-            backbone: (N, C, S, S) normalized inputs -> (N, F).
+            backbone: (N, C, H, W) normalized inputs -> (N, F).
             head: (N, F) -> (N, D).
             preprocess: What turns the content of an item into an input.
             feature_size: F.
@@ -58,6 +58,6 @@ class TrainableEncoder(nn.Module, ABC):
         self.pretrained_on = pretrained_on
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the (N, D) embeddings of (N, C, S, S) normalized inputs."""
+        """Return the (N, D) embeddings of (N, C, H, W) normalized inputs."""
         embeddings: Tensor = self.head(self.backbone(inputs))
         return embeddings

@@ -244,8 +244,9 @@ def _check_shape(
     sides = declared[2:] if len(declared) == 4 else []
     if len(expected) == 3 and len(declared) == 4 and declared[3] in (1, 3):
         advice = "it takes the channels last: export it with the channels first"
-    elif len(expected) == 3 and len(sides) == 2 and sides[0] == sides[1] and sides[0]:
-        advice = f"set size_pixels={sides[0]} and channels={declared[1]} of preprocess"
+    elif len(expected) == 3 and len(sides) == 2 and all(sides) and declared[1]:
+        size = sides[0] if sides[0] == sides[1] else f"{sides[0]}x{sides[1]}"
+        advice = f"set size_pixels={size} and channels={declared[1]} of preprocess"
     row = ", ".join(map(str, expected))
     raise InvalidInput(
         f"expected a network that takes what preprocess makes, (N, {row}), got {_told(info)}; "

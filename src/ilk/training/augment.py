@@ -3,7 +3,7 @@
 They run between `Preprocess.frame` and normalization, on batches of frames. Everything random is
 drawn from the generator that is passed, so the same generator state gives the same batch.
 
-Shapes: N frames of S x S pixels with C channels, values 0 to 255.
+Shapes: N frames of H x W pixels with C channels, values 0 to 255.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ilk.errors import ConfigError
+from ilk.preprocess import Size
 from ilk.training.drawings import DrawingAugment, random_turns, rotate_classes
 from ilk.training.frames import check_frames
 from ilk.training.photographs import PhotoAugment
@@ -34,11 +35,11 @@ __all__ = [
 class Augment(Protocol):
     """Distorts a batch of frames at random."""
 
-    def frame_size(self, size_pixels: int) -> int:
+    def frame_size(self, size_pixels: Size) -> Size:
         """Return the size of the frames to pass in, to get frames of `size_pixels` back."""
 
     def __call__(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        """Return (N, S, S, C) float32 frames, 0 to 255, from (N, S', S', C) uint8 or float ones."""
+        """Return (N, H, W, C) float32 frames, 0 to 255, from (N, H', W', C) uint8 or float ones."""
 
 
 @final
@@ -46,7 +47,7 @@ class Augment(Protocol):
 class NoAugment:
     """Leaves frames as they are."""
 
-    def frame_size(self, size_pixels: int) -> int:
+    def frame_size(self, size_pixels: Size) -> Size:
         """Return `size_pixels`."""
         return size_pixels
 

@@ -23,6 +23,7 @@ from ilk.detecting import Sighting, chosen, sight
 from ilk.detector import Detector
 from ilk.errors import DataError
 from ilk.items import Item, Items, Problem
+from ilk.preprocess import Size
 from ilk.split import takes_part
 from ilk.training.construct import construct, with_defaults
 
@@ -45,7 +46,7 @@ class _Found:
     """Whether it had to be looked at."""
 
 
-def make_detector(run: Run, size_pixels: int | None) -> tuple[Run, Detector]:
+def make_detector(run: Run, size_pixels: Size | None) -> tuple[Run, Detector]:
     """Return the run with every option of its detector written down, and the detector.
 
     Args:

@@ -1,6 +1,6 @@
 """Distortions for drawings: another hand draws the same character.
 
-Shapes: N frames of S x S pixels with C channels, values 0 to 255; P classes of K items in a batch.
+Shapes: N frames of H x W pixels with C channels, values 0 to 255; P classes of K items in a batch.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ilk.errors import InvalidInput
+from ilk.preprocess import Size
 from ilk.training.frames import between, check_frames
 
 __all__ = ["DrawingAugment", "random_turns", "rotate_classes"]
@@ -62,29 +63,31 @@ class DrawingAugment:
                 f"{self.elastic_points} and {self.thickness_pixels}"
             )
 
-    def frame_size(self, size_pixels: int) -> int:
+    def frame_size(self, size_pixels: Size) -> Size:
         """Return `size_pixels`: drawings are distorted at their own size."""
         return size_pixels
 
     def __call__(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        """Return (N, S, S, C) float32 distorted frames, 0 to 255.
+        """Return (N, H, W, C) float32 distorted frames, 0 to 255.
 
         Raises:
-            InvalidInput: The frames are not (N, S, S, C).
+            InvalidInput: The frames are not (N, H, W, C).
         """
         if not len(check_frames(frames)):
             return frames.float()
         frames = frames.float()
         background = _background(frames)
         ink = (frames - background).permute(0, 3, 1, 2)
-        grid = self._grid(len(frames), frames.shape[1], generator).to(frames.device)
+        grid = self._grid(len(frames), frames.shape[1], frames.shape[2], generator).to(
+            frames.device
+        )
         ink = functional.grid_sample(ink, grid, padding_mode="zeros", align_corners=False)
         if self.thickness_pixels:
             ink = _thicken(ink, self.thickness_pixels, generator)
         return (ink.permute(0, 2, 3, 1) + background).clamp(0, 255)
 
-    def _grid(self, num: int, size: int, generator: torch.Generator) -> Tensor:
-        """Return where each output pixel is read from, (N, S, S, 2) as x, y in -1..1."""
+    def _grid(self, num: int, high: int, wide: int, generator: torch.Generator) -> Tensor:
+        """Return where each output pixel is read from, (N, H, W, 2) as x, y in -1..1."""
         angle = between(num, generator) * math.radians(self.rotation_degrees)
         shear = between((num, 2), generator) * self.shear
         scale = torch.exp(between((num, 2), generator) * math.log1p(self.scale))
@@ -95,12 +98,15 @@ class DrawingAugment:
         slant = torch.stack([one, shear[:, 0], shear[:, 1], one], 1).view(num, 2, 2)
         # Shearing both axes also shrinks the area; its root puts the size back.
         slant = slant / (1 - shear.prod(1)).abs().clamp(min=0.1).sqrt()[:, None, None]
-        matrix = torch.cat([rotation @ slant * scale[:, None, :], shift], 2)
-        grid = functional.affine_grid(matrix, [num, 1, size, size], align_corners=False)
+        turned = rotation @ slant * scale[:, None, :]
+        turned[:, 0, 1] *= high / wide  # from -1 to 1 is another length along either axis
+        turned[:, 1, 0] *= wide / high
+        matrix = torch.cat([turned, shift], 2)
+        grid = functional.affine_grid(matrix, [num, 1, high, wide], align_corners=False)
         if self.elastic:
             points = self.elastic_points
             bumps = torch.randn((num, 2, points, points), generator=generator)
-            field = _spline(points, size) @ (bumps * 2 * self.elastic) @ _spline(points, size).T
+            field = _spline(points, high) @ (bumps * 2 * self.elastic) @ _spline(points, wide).T
             grid = grid + field.permute(0, 2, 3, 1)
         return grid
 
@@ -124,7 +130,7 @@ def rotate_classes(frames: Tensor, class_ids: Tensor, turns: Tensor) -> tuple[Te
     way up matters, before any other augmentation.
 
     Args:
-        frames: (N, S, S, C).
+        frames: (N, H, W, C).
         class_ids: (N,) int64, below C.
         turns: (N,) int64, quarter turns counterclockwise, 0 to 3 (`random_turns`).
 
@@ -132,7 +138,7 @@ def rotate_classes(frames: Tensor, class_ids: Tensor, turns: Tensor) -> tuple[Te
         The rotated frames and the class ids `4 * class_ids + turns`, below 4 C.
 
     Raises:
-        InvalidInput: The frames are not (N, S, S, C), or the lengths differ.
+        InvalidInput: The frames are not (N, H, W, C) of equal sides, or the lengths differ.
 
     Example:
         >>> frames = torch.tensor([[1, 2], [3, 4]]).view(1, 2, 2, 1)
@@ -145,6 +151,8 @@ def rotate_classes(frames: Tensor, class_ids: Tensor, turns: Tensor) -> tuple[Te
             "frames, class_ids and turns must have one row per item, got "
             f"{len(frames)}, {len(class_ids)} and {len(turns)}"
         )
+    if frames.shape[1] != frames.shape[2]:
+        raise InvalidInput(f"only square frames can be turned, got {tuple(frames.shape)}")
     rotated = frames.clone()
     for turn in (1, 2, 3):
         chosen = turns == turn
@@ -159,7 +167,7 @@ def _background(frames: Tensor) -> Tensor:
 
 
 def _thicken(ink: Tensor, pixels: float, generator: torch.Generator) -> Tensor:
-    """Grow or shrink the strokes of (N, C, S, S) ink by up to `pixels` on each side."""
+    """Grow or shrink the strokes of (N, C, H, W) ink by up to `pixels` on each side."""
     amount = (between(len(ink), generator) * pixels).to(ink.device)[:, None, None, None]
     # Ink is positive on a dark ground and negative on a light one; its sign says which is it.
     sign = torch.sign(ink.sum((1, 2, 3), keepdim=True))

@@ -1,6 +1,6 @@
 """From a trained encoder to an artifact: network, weights, cohort and card, checked against torch.
 
-Shapes: N items, C, S channels and size of an input, D embedding size.
+Shapes: N items, C, H, W channels, height and width of an input, D embedding size.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def export_artifact(
 
 
 def _real_inputs(frozen: TrainableEncoder, items: Items, on_unreadable: OnUnreadable) -> np.ndarray:
-    """Return inputs of up to 64 items spread evenly over `items`, (N, C, S, S)."""
+    """Return inputs of up to 64 items spread evenly over `items`, (N, C, H, W)."""
     positions = np.unique(np.linspace(0, len(items) - 1, _NUM_PARITY_ITEMS).astype(int))
     loaded = []
     for item in items.take(positions).items if len(items) else ():

@@ -11,13 +11,13 @@ __all__ = ["between", "check_frames"]
 
 
 def check_frames(frames: Tensor) -> Tensor:
-    """Return the frames if they are (N, S, S, C).
+    """Return the frames if they are (N, H, W, C).
 
     Raises:
         InvalidInput: They are not.
     """
-    if frames.ndim != 4 or frames.shape[1] != frames.shape[2]:
-        raise InvalidInput(f"frames must be (N, S, S, C), got {tuple(frames.shape)}")
+    if frames.ndim != 4:
+        raise InvalidInput(f"frames must be (N, H, W, C), got {tuple(frames.shape)}")
     return frames
 
 

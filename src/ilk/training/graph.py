@@ -1,6 +1,6 @@
 """From a torch encoder to a network in ONNX form that runs anywhere, and proof that it is the same.
 
-Shapes: N items, C, S channels and size of an input, D embedding size.
+Shapes: N items, C, H, W channels, height and width of an input, D embedding size.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def to_onnx(frozen: TrainableEncoder, example: np.ndarray) -> bytes:
 
     Args:
         frozen: What `frozen_copy` returns.
-        example: At least two real inputs, (N, C, S, S).
+        example: At least two real inputs, (N, C, H, W).
 
     Raises:
         ArtifactError: torch cannot export it.
@@ -113,7 +113,7 @@ def measure_parity(
     Args:
         frozen: What `frozen_copy` returns.
         serving: What shall be equal to it.
-        inputs: Real inputs, (N, C, S, S), at least two.
+        inputs: Real inputs, (N, C, H, W), at least two.
         distance: Under which embeddings will be compared.
 
     Raises:

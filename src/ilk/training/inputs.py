@@ -1,6 +1,6 @@
 """From decoded items to the inputs of a network, on the device: distort, then normalize.
 
-Shapes: N items, S size of a frame in pixels, C channels.
+Shapes: N items, H and W height and width of a frame, C channels.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def normalize_frames(frames: Tensor, preprocess: Preprocess) -> Tensor:
     """Return what `Preprocess.normalize` returns for the same frames, to the last bit.
 
     Args:
-        frames: (N, S, S, C), uint8 or floats from 0 to 255.
+        frames: (N, H, W, C), uint8 or floats from 0 to 255.
         preprocess: Has the mean, the standard deviation and the order of the channels.
 
     Returns:
-        (N, C, S, S) float32.
+        (N, C, H, W) float32.
     """
     if preprocess.channel_order == "bgr":
         frames = frames.flip(-1)

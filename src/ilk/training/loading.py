@@ -1,10 +1,11 @@
 """Decoded items: all of them in memory where they fit, else read by threads as they are needed.
 
-Shapes: N items, S size of a frame in pixels, C channels.
+Shapes: N items, H and W height and width of a frame, C channels.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
 from collections import deque
@@ -28,7 +29,7 @@ _NUM_BATCHES_AHEAD = 4
 
 
 class Contents(ABC):
-    """What items hold, as tensors: (N, S, S, C) uint8 frames, or arrays as they are."""
+    """What items hold, as tensors: (N, H, W, C) uint8 frames, or arrays as they are."""
 
     items: Items
     """The items behind the rows; those found to be unreadable so far are its problems."""
@@ -143,7 +144,7 @@ def load_contents(
 def _bytes_per_item(items: Items, preprocess: Preprocess) -> int:
     """Return the size of one decoded item, as the first readable one tells."""
     if preprocess.modality == "image":
-        return preprocess.channels * preprocess.size_pixels**2
+        return math.prod(preprocess.input_shape or ())
     for item in items.items:
         if isinstance(item.source, np.ndarray):
             return item.source.nbytes

@@ -1,6 +1,6 @@
 """Distortions for photographs: another photograph of the same thing.
 
-Shapes: N frames of S x S pixels with C channels, values 0 to 255.
+Shapes: N frames of H x W pixels with C channels, values 0 to 255.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ilk.errors import InvalidInput
+from ilk.preprocess import Size, sides_of
 from ilk.training.frames import between, check_frames
 
 __all__ = ["PhotoAugment"]
@@ -34,7 +35,7 @@ class PhotoAugment:
         (73, torch.Size([2, 64, 64, 3]))
     """
 
-    size_pixels: int | None = None
+    size_pixels: Size | None = None
     """Size of what comes out; None is the size of what comes in."""
     min_area: float = 0.3
     """Smallest crop, as a share of the frame's area."""
@@ -60,26 +61,27 @@ class PhotoAugment:
                 "min_area must be above 0 and at most 1, max_aspect at least 1, got "
                 f"{self.min_area} and {self.max_aspect}"
             )
-        if self.size_pixels is not None and self.size_pixels < 1:
-            raise InvalidInput(f"size_pixels must be at least 1, got {self.size_pixels}")
+        if self.size_pixels is not None:
+            sides_of(self.size_pixels)
 
-    def frame_size(self, size_pixels: int) -> int:
+    def frame_size(self, size_pixels: Size) -> Size:
         """Return 8/7 of `size_pixels`, the usual 256 for 224."""
-        return math.floor(size_pixels * 8 / 7)
+        high, wide = (math.floor(side * 8 / 7) for side in sides_of(size_pixels))
+        return high if isinstance(size_pixels, int) else (high, wide)
 
     def __call__(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        """Return (N, S, S, C) float32 distorted frames, 0 to 255.
+        """Return (N, H, W, C) float32 distorted frames, 0 to 255.
 
         Raises:
-            InvalidInput: The frames are not (N, S, S, C).
+            InvalidInput: The frames are not (N, H, W, C).
         """
-        if not len(check_frames(frames)):
-            size = self.size_pixels or frames.shape[1]
-            return frames.new_zeros((0, size, size, frames.shape[3]), dtype=torch.float32)
-        size = self.size_pixels or frames.shape[1]
-        density = max(1, round(frames.shape[1] / size))
+        check_frames(frames)
+        high, wide = sides_of(self.size_pixels or tuple(frames.shape[1:3]))
+        if not len(frames):
+            return frames.new_zeros((0, high, wide, frames.shape[3]), dtype=torch.float32)
+        density = max(1, round(frames.shape[1] / high))
         matrix = self._crops(len(frames), generator).to(frames.device)
-        shape = [len(frames), 1, size * density, size * density]
+        shape = [len(frames), 1, high * density, wide * density]
         grid = functional.affine_grid(matrix, shape, align_corners=False)
         pixels = frames.permute(0, 3, 1, 2).float()
         pixels = functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
@@ -100,7 +102,7 @@ class PhotoAugment:
         return matrix
 
     def _recolor(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Change brightness, contrast and saturation of (N, C, S, S) pixels, in place."""
+        """Change brightness, contrast and saturation of (N, C, H, W) pixels, in place."""
         strengths = torch.tensor([self.brightness, self.contrast, self.saturation])
         factors = (1 + between((len(pixels), 3), generator) * strengths).to(pixels.device)
         brightness, contrast, saturation = factors.view(-1, 3, 1, 1, 1).unbind(1)

@@ -228,6 +228,11 @@ def _refuse_contradictions(run: Run, encoder: TrainableEncoder) -> None:
         raise ConfigError(
             "schedule.head_only_epochs: this encoder's head has nothing to train; set it to 0"
         )
+    if run.augment.rotations_as_classes and not isinstance(encoder.preprocess.size_pixels, int):
+        raise ConfigError(
+            "augment.rotations_as_classes turns pictures by quarters, which needs a square "
+            f"encoder, got one of {encoder.preprocess.size_pixels} pixels; set either otherwise"
+        )
     distorts = run.augment.name != "none" or run.augment.rotations_as_classes
     if encoder.preprocess.modality == "array" and distorts:
         raise ConfigError("augment: arrays cannot be distorted; set augment.name to none")

@@ -13,6 +13,7 @@ import numpy as np
 
 from ilk.detector import Region
 from ilk.errors import InvalidInput, NotCalibrated
+from ilk.preprocess import sides_of
 from ilk.questions import Questions
 from ilk.watching.cuts import Cuts
 from ilk.watching.decision import Rule, TrackDecision, decide
@@ -121,7 +122,7 @@ class Watch:
         self.target_fpir = questions.gallery.threshold.target_fpir
         self._questions, self._source = questions, source
         self._settings = settings or WatchSettings()
-        self._enough_pixels = float(questions.encoder.preprocess.size_pixels)
+        self._enough_pixels = float(min(sides_of(questions.encoder.preprocess.size_pixels)))
         self._cuts = Cuts()
         self._tracks: tuple[Track, ...] = ()
         self._following: dict[int, _Following] = {}

@@ -26,7 +26,8 @@ __all__ = ["import_network"]
     multiple=True,
     required=True,
     metavar="KEY=VALUE|FILE.toml",
-    help="How inputs are made, as the publisher of the network says: size_pixels, channels, mean "
+    help="How inputs are made, as the publisher of the network says: size_pixels (one "
+    "number, or HEIGHTxWIDTH), channels, mean "
     "and std (where white is 1; one number, or a,b,c), channel_order (rgb or bgr), resize, "
     "modality. Repeatable.",
 )

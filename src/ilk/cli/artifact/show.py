@@ -101,12 +101,15 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
 def _words(settings: dict[str, Any], leave_out: tuple[str, ...] = ()) -> str:
     """Return a name and its options in a line; options that are None say nothing."""
     options = {k: v for k, v in settings.items() if v is not None and k not in ("name", *leave_out)}
-    told = [f"{key}={_plain(value)}" for key, value in options.items()]
+    told = [
+        f"{key}={_plain(value, 'x' if key == 'size_pixels' else '/')}"
+        for key, value in options.items()
+    ]
     named = [str(settings["name"])] if "name" in settings else []
     return ", ".join(named + told)
 
 
-def _plain(value: Any) -> str:
+def _plain(value: Any, between: str = "/") -> str:
     if isinstance(value, list | tuple):
-        return "/".join(map(_plain, value))
+        return between.join(map(_plain, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

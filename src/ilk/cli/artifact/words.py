@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,8 @@ import click
 
 __all__ = ["named_settings", "preprocess_settings"]
 
+_SIZE = re.compile(r"(\d+)x(\d+)")
+"""Height and width; of a detector, whose options are separated by commas, there is no other way."""
 _LISTS = ("mean", "std", "shape")
 
 
@@ -31,8 +34,8 @@ def preprocess_settings(words: Iterable[str]) -> dict[str, Any]:
     Example:
         >>> preprocess_settings(["size_pixels=112", "mean=0.5", "channel_order=bgr"])
         {'size_pixels': 112, 'mean': [0.5], 'channel_order': 'bgr'}
-        >>> preprocess_settings(["std=0.2,0.3,0.4"])
-        {'std': [0.2, 0.3, 0.4]}
+        >>> preprocess_settings(["std=0.2,0.3,0.4", "size_pixels=256x128"])
+        {'std': [0.2, 0.3, 0.4], 'size_pixels': [256, 128]}
     """
     settings: dict[str, Any] = {}
     for word in words:
@@ -65,7 +68,9 @@ def _pair(word: str) -> tuple[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """Return a TOML value, numbers separated by commas as a list, or text."""
+    """Return a TOML value, numbers separated by commas or a size as a list, or text."""
+    if size := _SIZE.fullmatch(text):
+        return [int(side) for side in size.groups()]
     for form in (text, f"[{text}]" if "," in text else text):
         try:
             return tomllib.loads(f"value = {form}")["value"]

@@ -12,6 +12,7 @@ import numpy as np
 
 from ilk.detector import Point
 from ilk.errors import InvalidInput
+from ilk.preprocess import Size, sides_of
 
 __all__ = ["TEMPLATE", "cut_out", "similarity", "template"]
 
@@ -22,9 +23,15 @@ InsightFace (`arcface_dst`) and OpenCV (`FaceRecognizerSF::alignCrop`)."""
 _TEMPLATE_PIXELS = 112
 
 
-def template(size_pixels: int) -> np.ndarray:
-    """Return the five points of a crop of this side, (5, 2)."""
-    return (np.array(TEMPLATE) + 0.5) * (size_pixels / _TEMPLATE_PIXELS) - 0.5
+def template(size_pixels: Size) -> np.ndarray:
+    """Return the five points of a crop of this size, (5, 2).
+
+    A crop that is no square is the middle of the square around it: in one of (112, 96) they are 8
+    pixels further left, as SphereFace and CosFace have them.
+    """
+    sides = np.array(sides_of(size_pixels)[::-1])
+    longer = sides.max()
+    return (np.array(TEMPLATE) + 0.5) * (longer / _TEMPLATE_PIXELS) - (longer - sides) / 2 - 0.5
 
 
 def similarity(points: Sequence[Point] | np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -59,8 +66,8 @@ def similarity(points: Sequence[Point] | np.ndarray, targets: np.ndarray) -> np.
     return np.array([[turn.real, -turn.imag, move.real], [turn.imag, turn.real, move.imag]])
 
 
-def cut_out(image: np.ndarray, matrix: np.ndarray, size_pixels: int) -> np.ndarray:
-    """Return the (size_pixels, size_pixels, 3) uint8 crop of a picture.
+def cut_out(image: np.ndarray, matrix: np.ndarray, size_pixels: Size) -> np.ndarray:
+    """Return the (H, W, 3) uint8 crop of a picture.
 
     What is to become smaller is averaged first, so that no detail of the picture turns into a
     pattern that is not there. Beyond the picture is black.
@@ -68,13 +75,14 @@ def cut_out(image: np.ndarray, matrix: np.ndarray, size_pixels: int) -> np.ndarr
     Args:
         image: (H, W, 3) uint8.
         matrix: A similarity, from `similarity`.
-        size_pixels: The side of the crop.
+        size_pixels: The side of the crop, or its height and width.
     """
     import cv2
 
-    x1, y1, x2, y2 = _needed(image, matrix, size_pixels)
+    high, wide = sides_of(size_pixels)
+    x1, y1, x2, y2 = _needed(image, matrix, (high, wide))
     if x1 >= x2 or y1 >= y2:
-        return np.zeros((size_pixels, size_pixels, 3), np.uint8)
+        return np.zeros((high, wide, 3), np.uint8)
     part = image[y1:y2, x1:x2]
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     factors = np.ones(2)
@@ -86,15 +94,16 @@ def cut_out(image: np.ndarray, matrix: np.ndarray, size_pixels: int) -> np.ndarr
     turn = matrix[:, :2] * factors
     move = matrix @ (x1 + factors[0] / 2 - 0.5, y1 + factors[1] / 2 - 0.5, 1)
     whole = np.ascontiguousarray(part)
-    side = (size_pixels, size_pixels)
     inside = np.column_stack([turn, move])
-    return np.asarray(cv2.warpAffine(whole, inside, side, flags=cv2.INTER_LINEAR))
+    return np.asarray(cv2.warpAffine(whole, inside, (wide, high), flags=cv2.INTER_LINEAR))
 
 
-def _needed(image: np.ndarray, matrix: np.ndarray, size_pixels: int) -> tuple[int, int, int, int]:
+def _needed(
+    image: np.ndarray, matrix: np.ndarray, sides: tuple[int, int]
+) -> tuple[int, int, int, int]:
     """Return the part of the picture that a crop is made of, with a little around it."""
-    last = float(size_pixels)
-    corners = np.array([(-1, -1), (last, -1), (-1, last), (last, last)])
+    bottom, right = sides
+    corners = np.array([(-1.0, -1.0), (right, -1), (-1, bottom), (right, bottom)])
     points = np.linalg.solve(matrix[:, :2], (corners - matrix[:, 2]).T)
     height, width = image.shape[:2]
     low, high = np.floor(points.min(1)) - 1, np.ceil(points.max(1)) + 2

@@ -15,6 +15,7 @@ from ilk.detectors.faces.yunet import ROW, YuNet, merged, overlaps
 from ilk.errors import InvalidInput
 from ilk.images import Box
 from ilk.model_files import model_file
+from ilk.preprocess import Size, sides_of
 
 __all__ = ["Faces"]
 
@@ -46,7 +47,7 @@ class Faces:
     trained on: eyes, nose and mouth are where their template has them.
 
     Args:
-        size_pixels: The side of the crops.
+        size_pixels: The side of the crops, or their height and width.
         min_score: How sure the network must be that something is a face.
         min_size_pixels: Narrower faces are "too_small". All wider ones are looked for, and most
             of those that are half as wide; the larger, the faster.
@@ -79,7 +80,7 @@ class Faces:
     def __init__(
         self,
         *,
-        size_pixels: int = 112,
+        size_pixels: Size = 112,
         min_score: float = 0.8,
         min_size_pixels: float = 40,
         min_sharpness: float = 0.03,
@@ -98,7 +99,10 @@ class Faces:
             "max_brightness": max_brightness,
         }
         for name, value in self._options.items():
-            _check(name, value)
+            for number in sides_of(value) if name == "size_pixels" else (value,):
+                _check(name, number)
+        if not isinstance(size_pixels, int):
+            self._options["size_pixels"] = list(sides_of(size_pixels))
         self._template = template(size_pixels)
         self._limits = Limits(
             min_size_pixels=min_size_pixels,
@@ -139,7 +143,7 @@ class Faces:
         return tuple(in_reading_order(regions))
 
     def crop(self, image: np.ndarray, region: Region) -> np.ndarray:
-        """Return the face turned upright, (size_pixels, size_pixels, 3) uint8; black beyond it.
+        """Return the face turned upright, (H, W, 3) uint8 of `size_pixels`; black beyond it.
 
         Raises:
             InvalidInput: The region has no five landmarks, or the picture is none.
