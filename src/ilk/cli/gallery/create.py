@@ -109,7 +109,8 @@ def _tell(gallery: Gallery, *, as_json: bool) -> None:
     click.echo(
         f"It is not calibrated yet: the artifact's cohort of held-out classes {has}, and "
         f"{percent(target)}, the usual share of strangers that may get a name, needs "
-        f"{classes_needed(target):,}. Before the first answer choose one of:"
+        f"{counted(classes_needed(target), 'class', 'classes')} of strangers. Before the first "
+        "answer choose one of:"
     )
     calibrate = command_line("ilk gallery calibrate", location)
     if num_classes:
