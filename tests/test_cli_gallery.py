@@ -60,7 +60,15 @@ def gallery(artifact_folder: Path, birds: Path, tmp_path: Path) -> Path:
     place = tmp_path / "my gallery"
     done("gallery", "create", place, artifact_folder, "--actor", "ann")
     done("enroll", place, birds, "--actor", "ann")
-    done("gallery", "calibrate", place, "--target-fpir", 0.2, "--strangers", tmp_path / "rook")
+    done(
+        "gallery",
+        "calibrate",
+        place,
+        "--target-fpir",
+        0.2,
+        "--strangers",
+        tmp_path / "rook" / "rook",
+    )
     return place
 
 
@@ -71,7 +79,7 @@ def labels(place: Path) -> dict[str, int]:
 
 def test_a_cohort_too_small_is_told_kindly(artifact_folder: Path, tmp_path: Path) -> None:
     told = done("gallery", "create", tmp_path / "a", artifact_folder)
-    assert "has 5 strangers" in told
+    assert "cohort of held-out classes has 5 classes" in told
     assert "--target-fpir 0.17 " in told
     assert "needs 99" in told
     done("gallery", "calibrate", tmp_path / "a", "--target-fpir", 0.17)
@@ -93,7 +101,10 @@ def test_identify_names_the_class_and_the_example(gallery: Path, birds: Path) ->
     assert sum(" unknown " in line for line in lines[7:13]) >= 5
     assert "not assessable" in lines[13]
     assert "No such file" in lines[13]
-    assert "at most 20 % of strangers get a name; chosen on 6 strangers of 1 class" in lines[-1]
+    assert (
+        "at most 20 % of strangers get a name; chosen on 6 classes of strangers, 6 probes"
+        in lines[-1]
+    )
     verified = done("verify", gallery, "tit", birds / "tit", "--target-fmr", 0.2)
     assert verified.count(" yes ") == 6
 
@@ -178,21 +189,39 @@ def test_what_was_erased_can_be_allowed_again(gallery: Path, birds: Path) -> Non
     assert "erase it again to close it" in str(run("gallery", "undo", gallery, 5).exception)
 
 
-def test_own_classes_that_stand_in_for_strangers_are_told_apart_from_them(gallery: Path) -> None:
-    assert "real strangers" not in done("gallery", "info", gallery)
-    told = done("gallery", "calibrate", gallery, "--basis", "leave-one-out", "--target-fpir", 0.2)
+def test_own_classes_that_stand_in_for_strangers_are_counted(gallery: Path) -> None:
+    command = "gallery", "calibrate", gallery, "--basis", "leave-one-out", "--target-fpir"
+    refused = run(*command, 0.2)
+    assert (
+        "needs at least 9 classes of strangers, got 2 (12 probes); add 7, or ask for 0.67"
+        in str(refused.exception)
+    )
+    told = done(*command, 0.67)
     for rows in (told, done("gallery", "info", gallery)):
-        assert "meet all 2 classes, not 1: count on up to 40 %" in rows
+        assert "at most 67 % of strangers get a name" in rows
+        assert "2 classes of strangers, 12 probes (leave-one-out)" in rows
+
+
+def test_strangers_in_a_folder_without_classes_count_one_by_one(
+    gallery: Path, birds: Path, tmp_path: Path
+) -> None:
+    command = "gallery", "calibrate", gallery, "--target-fpir", 0.2, "--strangers"
+    flat = run(*command, tmp_path / "rook" / "rook")
+    assert "which of the 6 pictures show the same: each counts as a class of its own" in flat.stderr
+    assert "6 classes of strangers, 6 probes" in flat.stdout
+    one = run(*command, tmp_path / "rook")
+    assert "needs at least 4 classes of strangers, got 1 (6 probes)" in str(one.exception)
+    assert "which of the" not in one.stderr
 
 
 def test_strangers_that_are_are_skipped_are_named(gallery: Path, tmp_path: Path) -> None:
     (tmp_path / "rook" / "rook" / "0.png").write_bytes(b"no picture")
-    command = ("gallery", "calibrate", gallery, "--strangers", tmp_path / "rook")
+    command = ("gallery", "calibrate", gallery, "--strangers", tmp_path / "rook" / "rook")
     assert "rook/0.png: not a JPEG" in str(run(*command, "--on-unreadable", "stop").exception)
     result = run(*command)
     assert result.exit_code == 0
     assert result.stderr.count("skipped: ") == 1
-    assert "skipped: rook/0.png: not a JPEG" in result.stderr
+    assert "rook/rook/0.png: not a JPEG" in result.stderr
 
 
 def test_what_is_erased_leaves_the_cache_too(gallery: Path, birds: Path) -> None:
@@ -249,7 +278,7 @@ def test_info_tells_the_promise_and_what_it_costs(gallery: Path) -> None:
     calibrated = done("gallery", "calibrate", gallery, "--target-fpir", 0.4)
     assert "at most 40 % of strangers" in calibrated
     result = run("gallery", "calibrate", gallery, "--target-fpir", 0.01)
-    assert "needs at least 99 strangers" in str(result.exception)
+    assert "needs at least 99 classes of strangers, got 6" in str(result.exception)
 
 
 @pytest.mark.parametrize(
@@ -365,7 +394,7 @@ def test_an_empty_gallery_has_no_threshold_to_show(artifact_folder: Path, tmp_pa
     place = tmp_path / "empty"
     done("gallery", "create", place, artifact_folder, "--target-fpir", 0.2)
     told = done("gallery", "info", place)
-    assert "at most 20 % of strangers get a name; follows from 5 strangers (cohort) as soon" in told
+    assert "follows from 5 classes of strangers, 5 probes (cohort) as soon as" in told
     assert "e+308" not in told
     facts = json.loads(done("gallery", "info", place, "--json"))
     assert facts["calibration"]["limit_following"] is None
@@ -401,7 +430,9 @@ def test_an_undo_after_an_erasure_must_be_named(gallery: Path) -> None:
 
 def test_strangers_that_are_enrolled_are_told(gallery: Path, birds: Path) -> None:
     refused = run("gallery", "calibrate", gallery, "--strangers", birds)
-    assert "has 0 (12 more do not count: they are enrolled); bring" in str(refused.exception)
+    assert "got 0 (0 probes); add 4 (2 more are enrolled and do not count)" in str(
+        refused.exception
+    )
 
 
 def test_a_migration_names_the_strangers_that_it_loses(

@@ -60,14 +60,13 @@ def test_photographs_become_a_gallery_that_says_what_it_can_promise(
         (line,) = [line for line in said.splitlines() if f"not enrolled: {name}" in line]
         assert why in line
     assert "--largest" in said
-    assert "6 of your own photographs stand in for strangers" in said
-    assert "asked about the other 2 people: at most 15 %" in said
-    assert "stranger meets all 3, so count on up to 23 %" in said  # 15 % x 3 / 2, rounded up
-    assert "for 1 % bring 93 more" in said
+    assert "your own 3 people stand in for strangers" in said
+    assert "at most 50 % of strangers like them get a name" in said
+    assert "1 % takes 199 people, or 99 strangers" in said
     assert "fewer" in said or "look at" in said
     with Gallery.open(tmp_path / "out" / "people.gallery") as gallery:
         assert gallery.settings.basis == "leave-one-out"
-        assert gallery.threshold.target_fpir == 0.15
+        assert gallery.threshold.target_fpir == 0.5
         assert not any(row.has_crop for row in gallery.exemplars())
 
 
@@ -81,9 +80,9 @@ def test_a_second_run_adds_to_the_gallery(photos: Path, tmp_path: Path) -> None:
     again = demo(*arguments, "--largest", "--keep-crops", "--strangers", strangers).output
     assert "adding to" in again
     assert "enrolled 1 photograph of 1 person; 6 enrolled before" in again
-    assert "chosen on 9 strangers of 9 classes" in again
+    assert "chosen on 9 classes of strangers, 9 probes" in again
     assert "at most 10 % of strangers" in again
-    assert "bring 90 more" in again
+    assert "needs at least 99 classes of strangers, got 9 (9 probes); add 90" in again
     with Gallery.open(tmp_path / "out" / "people.gallery") as gallery:
         assert [row.num_exemplars for row in gallery.labels()] == [3, 2, 2]
         assert sum(row.has_crop for row in gallery.exemplars()) == 1

@@ -21,6 +21,7 @@ import pytest
 
 from ilk.artifact import ArtifactParts, write_artifact
 from ilk.bound_encoder import embed_contents
+from ilk.calibration import least_rate
 from ilk.datasets import open_source
 from ilk.distances import Cosine, Distance, Euclidean, Hyperbolic
 from ilk.encoders.onnx import open_encoder
@@ -53,7 +54,8 @@ def make(tmp_path: Path, sources: Path) -> Iterator[Callable[..., Gallery]]:
         made.append(gallery)
         for number in range(num_classes):
             world.enroll(gallery, sources, f"class {number}", world.contents_of(number, 3))
-        gallery.calibrate(0.2, basis="leave-one-out")
+        target = least_rate(num_classes, num_first=2)
+        gallery.calibrate(target, basis="leave-one-out")
         return gallery
 
     yield make
@@ -283,7 +285,7 @@ def test_a_change_of_lost_strangers_cannot_be_undone(
         strangers=world.embeddings("a", contents),
         content_hashes=world.hashes_of(contents),
     )
-    gallery.calibrate(0.2, basis="leave-one-out")
+    gallery.calibrate(0.4, basis="leave-one-out")
     move(gallery, sources)
     log = [change for change in gallery.history() if change.action == "calibrate"]
     assert [change.is_erased for change in log] == [False, True, False]
@@ -595,7 +597,7 @@ def test_encoders_keep_to_their_gallery(
         with Recognizer.create(tmp_path / name, first) as recognizer:
             items = open_source(picture_folder)
             assert all(a.is_enrolled for a in recognizer.enroll(items, keep_crops=keep_crops))
-            recognizer.gallery.calibrate(0.25, basis="leave-one-out")
+            recognizer.gallery.calibrate(0.67, basis="leave-one-out")
             report = migrate(
                 recognizer.gallery.access,
                 second,

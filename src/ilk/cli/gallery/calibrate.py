@@ -107,10 +107,20 @@ def _bring(
     on_unreadable: Literal["stop", "skip"],
 ) -> None:
     from ilk.datasets import open_source
+    from ilk.datasets.files import open_files
     from ilk.embedding import EmbeddingCache
     from ilk.gallery.forgetting import forget_in_caches
+    from ilk.words import counted
 
-    items = open_source(source, on_unreadable=on_unreadable)
+    if _is_flat(source):
+        items = open_files([source])
+        click.echo(
+            f"no folder says which of the {counted(len(items), 'picture')} show the same: each "
+            "counts as a class of its own, so give one picture of each",
+            err=True,
+        )
+    else:
+        items = open_source(source, on_unreadable=on_unreadable)
     skipped: list[Problem] = []
     with progress_bar() as progress:
         recognizer.calibrate(
@@ -128,6 +138,17 @@ def _bring(
         click.echo(f"skipped: {problem.name}: {problem.reason}", err=True)
     if len(skipped) > _NUM_NAMED:
         click.echo(f"skipped: and {len(skipped) - _NUM_NAMED:,} more", err=True)
+
+
+def _is_flat(source: str) -> bool:
+    """Whether this is a folder of pictures without a folder per class."""
+    from ilk.datasets.folder import list_pictures
+
+    root = Path(source)
+    if not root.is_dir():
+        return False
+    found = [path for path, reason in list_pictures(root) if reason is None]
+    return bool(found) and all(path.parent == root for path in found)
 
 
 def _tell(gallery: Gallery, *, as_json: bool) -> None:
