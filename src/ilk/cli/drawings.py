@@ -114,10 +114,11 @@ def _file_keys(source: object) -> list[object]:
 
 
 def _make(folder: Path) -> None:
+    from ilk.cache_folder import make_private
     from ilk.errors import DataError
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
     except OSError as error:
         raise DataError(
             f"the folder {folder} for drawings cannot be made: {error.strerror or error}"

@@ -114,14 +114,17 @@ def _closest(proposal: Proposal) -> str:
 
 
 def _write_crops(gallery: Gallery, proposals: list[Proposal], folder: Path) -> dict[int, str]:
-    folder.mkdir(parents=True, exist_ok=True)
+    from ilk.cache_folder import make_private
+    from ilk.whole_file import write_private
+
+    make_private(folder)
     written = {}
     with gallery.access.reading() as reader:
         for i in (i for proposal in proposals for i in proposal.ids):
             crop = reader.unknown_crop(i)
             if crop is not None:
                 path = folder / f"{i}.webp"
-                path.write_bytes(crop)
+                write_private(path, crop)
                 written[i] = str(path)
     return written
 

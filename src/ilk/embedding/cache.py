@@ -21,6 +21,7 @@ import numpy as np
 
 from ilk.cache_folder import cache_folder, make_private
 from ilk.errors import InvalidInput
+from ilk.whole_file import write_private
 
 __all__ = ["EmbeddingCache"]
 
@@ -178,6 +179,7 @@ def _write(folder: Path, rows: np.ndarray) -> None:
     name = secrets.token_hex(8)
     partial = folder / f".{name}.partial"
     try:
+        write_private(partial, b"")
         rows.tofile(partial)
         partial.rename(folder / f"{name}{_SUFFIX}{rows['embedding'].shape[1]}")
     finally:

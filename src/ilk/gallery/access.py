@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import secrets
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TypeVar, final
 
 from ilk.errors import GalleryError, WrongEncoder
+from ilk.forks import ForkLock
 from ilk.gallery.admission import this_day
 from ilk.gallery.binding import Binding, kept_classes
 from ilk.gallery.location import Generation, Location
@@ -41,7 +41,7 @@ class Access:
     def __init__(self, location: Location, actor: str, searcher: str) -> None:
         self.location, self.actor = location, actor
         self._searcher = searcher
-        self._lock = threading.RLock()
+        self._lock = ForkLock("gallery")
         self._only_for: str | None = None
         self.on_new_day: Callable[[Access, str], object] | None = None
         """Called with the date when something is asked for the first time on a day."""
@@ -137,6 +137,8 @@ class Access:
             keep: Whether the state may be kept: not after an interruption, which can come
                 anywhere and leave it half followed.
         """
+        if self._lock.is_split:
+            return  # files and locks are those of the parent
         with self._lock:
             if keep:
                 self.save()

@@ -36,6 +36,7 @@ import numpy as np
 
 from ilk.errors import DamagedGallery, ForeignGallery, GalleryError, NewerGallery
 from ilk.gallery.location import flush_folder
+from ilk.whole_file import write_private
 
 __all__ = [
     "COHORT",
@@ -92,6 +93,7 @@ class BundleWriter:
             )
         partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
         try:
+            write_private(partial, b"")  # whom it recognises is for its owner to share
             with partial.open("wb") as file:
                 with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
                     yield BundleWriter(archive)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 from ilk.errors import GalleryError
 from ilk.gallery.location import Generation, Location, flush_folder
@@ -44,7 +45,9 @@ def draft(location: Location, number: int) -> Generation:
     """
     _drop_drafts(location)
     folder = location.folder / f".{number}{_DRAFT}"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, mode=0o700)
+    with suppress(OSError):
+        folder.chmod(stat.S_IMODE(location.current().folder.stat().st_mode))  # shared as before
     return Generation(number, folder)
 
 

@@ -97,7 +97,7 @@ class Location:
         folder = self.folder / str(number)
         if folder.exists():
             shutil.rmtree(folder)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, mode=0o700)  # in a folder of others, too
         return Generation(number, folder)
 
     def use(self, generation: Generation) -> None:

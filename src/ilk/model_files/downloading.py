@@ -94,7 +94,7 @@ def write_whole(path: Path, content: bytes) -> None:
         OSError: The disk refuses; what was there before stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as partial, partial.open("xb") as file:
+    with whole_file(path, is_private=False) as partial, partial.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
+
+from ilk.forks import ForkLock
 
 __all__ = ["load_faiss", "one_thread", "scan_rows", "use_huge_pages"]
 
@@ -19,7 +20,7 @@ _NEVER_BLAS = 1 << 30
 _WORTH_IMPORTING = 10_000_000
 """Numbers in a matrix from which on even one scan by faiss pays for its 0.2 s of importing."""
 
-_LOCK = threading.Lock()
+_LOCK = ForkLock("engine")
 """faiss keeps the choice between its two kernels in a global variable."""
 
 

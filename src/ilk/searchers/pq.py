@@ -227,7 +227,10 @@ class PqSearcher:
     def _take_over(self) -> None:
         """Use the codes that have been built meanwhile, and let the old ones go."""
         build = self._pending
+        is_over = self._thread is None or not self._thread.is_alive()
         if build is None or not build.is_done:
+            if is_over and build is not None and not build.is_done:
+                self._pending = None  # in a child of a fork, where the thread does not go on
             return
         self._pending, self._num_scanned = None, 0
         self._serving = build if build.prefilter is not None else None

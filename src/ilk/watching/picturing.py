@@ -10,6 +10,7 @@ from typing import final
 import numpy as np
 from PIL import Image
 
+from ilk.cache_folder import make_private
 from ilk.drawing import draw_answers, write_drawing
 from ilk.images import read_image
 from ilk.results import PictureAnswer
@@ -35,7 +36,7 @@ class TrackPictures:
         Raises:
             OSError: The folder cannot be made.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         stem = re.sub(r"[^\w.-]+", "-", Path(source).name).strip("-.") or "source"
         self._folder, self._stem, self._noun, self._is_crop = folder, stem, noun, is_crop
 
@@ -52,7 +53,7 @@ class TrackPictures:
         path = self._folder / f"{name}.png"
         if self._is_crop:
             path = self._folder / name / "best.png"
-            path.parent.mkdir(exist_ok=True)
+            make_private(path.parent)
             write_drawing(Image.fromarray(best.crop), path)
             return path
         if best.scene is None:

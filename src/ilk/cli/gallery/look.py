@@ -84,12 +84,15 @@ _ROLES = {"not": "is not", "ignore": "ignore"}
 
 
 def _write_crops(reader: Reader, rows: list[ExemplarRow], folder: Path) -> dict[int, str]:
-    folder.mkdir(parents=True, exist_ok=True)
+    from ilk.cache_folder import make_private
+    from ilk.whole_file import write_private
+
+    make_private(folder)
     written = {}
     for row in rows:
         crop = reader.crop(row.id) if row.has_crop else None
         if crop is not None:
             path = folder / f"{row.id}.webp"
-            path.write_bytes(crop)
+            write_private(path, crop)
             written[row.id] = str(path)
     return written

@@ -214,6 +214,7 @@ def create_file(path: Path, statements: Iterable[tuple[str, Sequence[Any]]]) -> 
         raise GalleryError(f"expected a folder {path.parent} to make {path.name} in; make it first")
     draft = path.with_name(f".{path.name}.{os.getpid()}.{random.getrandbits(32):08x}")
     try:
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         database = sqlite3.connect(draft, isolation_level=None)
         try:
             database.execute(f"pragma page_size={PAGE_BYTES}")
