@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Literal
 
 import numpy as np
@@ -141,14 +141,17 @@ def _follow(access: Access) -> None:
 
 
 def _erase_in(generation: Generation, current: Reader, classes: set[int], actor: str) -> None:
-    with closing(open_store(generation)) as store:
-        with store.reading() as reader:
-            gone = sorted({row.id for row in reader.classes(is_live=None)} - classes)
-            rows = reader.exemplars(is_live=None)
+    def choose(reader: Reader) -> Chosen:
+        gone = sorted({row.id for row in reader.classes(is_live=None)} - classes)
+        rows = reader.exemplars(is_live=None)
         closed = current.suppressed({row.content_hash for row in rows})
         exemplars = [row.id for row in rows if row.content_hash in closed]
-        if gone or exemplars:
-            store.erase(class_ids=gone, exemplar_ids=exemplars, actor=actor)
+        if not gone and not exemplars:  # another process may have been first
+            raise _NothingError
+        return Chosen(tuple(gone), tuple(exemplars))
+
+    with closing(open_store(generation)) as store, suppress(_NothingError):
+        store.erase(choose=choose, actor=actor)
 
 
 def _classes(reader: Reader, label: str) -> tuple[int, ...]:

@@ -81,14 +81,16 @@ def drop(generation: Generation) -> None:
 
 
 def discard_later(location: Location) -> None:
-    """Delete the generations after the one in use: what an interrupted switch left behind.
+    """Delete drafts and later generations: what an interrupted migration left behind.
 
     They hold content that nobody sees any more. While somebody migrates they are left to him.
     """
-    if not any(g.number > location.current().number for g in location.generations()):
+    is_later = any(g.number > location.current().number for g in location.generations())
+    if not is_later and not any(location.folder.glob(f".*{_DRAFT}")):
         return
     try:
         with alone(location):
+            _drop_drafts(location)
             for generation in location.generations():
                 if generation.number > location.current().number:
                     drop(generation)
