@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -31,7 +32,6 @@ import numpy as np
 from PIL import Image
 
 from ilk.errors import UnreadableItem
-from ilk.forks import ForkLock
 from ilk.picture_formats import (
     NAMES,
     NUM_START_BYTES,
@@ -69,8 +69,8 @@ _TURNS = {
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258
 _PART_VALUES = 1 << 20
-_quiet_lock = ForkLock("engine")
-_large = ForkLock("engine")
+_quiet_lock = threading.RLock()
+_large = threading.RLock()
 
 
 def _make_locks() -> None:
