@@ -7,7 +7,15 @@ from collections.abc import Iterable
 
 from ilk.shell import command_line
 
-__all__ = ["calibrate", "discard_unknowns", "enroll_more", "merge", "name_unknowns", "remove"]
+__all__ = [
+    "calibrate",
+    "discard_unknowns",
+    "enroll_more",
+    "merge",
+    "name_unknowns",
+    "remove",
+    "show",
+]
 
 
 def merge(location: str, label: str, into: str) -> str:
@@ -31,6 +39,16 @@ def remove(location: str, exemplars: Iterable[int]) -> str:
     """
     chosen = " ".join(f"--exemplar {i}" for i in exemplars)
     return command_line(f"ilk gallery remove {chosen}", location)
+
+
+def show(location: str, label: str) -> str:
+    """Return the command that lists the exemplars of a class, to look before anything is changed.
+
+    Example:
+        >>> show("birds", "barn owl")
+        "ilk gallery show birds 'barn owl'"
+    """
+    return command_line("ilk gallery show", location, label)
 
 
 def enroll_more(location: str, label: str) -> str:

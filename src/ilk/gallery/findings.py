@@ -33,7 +33,8 @@ class Finding:
     reason: str
     """A sentence."""
     command: str
-    """What fixes it; read it before you type it."""
+    """What to do: a removal or merge only where it helps exemplars that are left out (see
+    `remedies.py`), else what shows the class. Read it before you type it."""
 
 
 @final
@@ -44,10 +45,10 @@ class Health:
     collision: Two classes whose closest exemplars are within the threshold of each other.
     duplicate: Two exemplars that are nearly the same: of one class, one of them adds nothing; of
         two classes, one of them is in the wrong one. Nearly: up to `almost_zero`.
-    outlier: An exemplar of a class with at least two others, none of which is within the threshold
-        (unless that is so of more than a fifth of the gallery, which a note then says);
-        or one that is clearly farther from its closest other than is usual in its class: at least
-        twice as far, and by six robust standard deviations of the logarithm (see `outliers.py`).
+    outlier: An exemplar of a class with at least two others that is far from all of them: more
+        than 30 % of the other classes, and at least three, are closer to it; or it is clearly
+        farther from its closest other than is usual in its class: at least twice as far, and by
+        six robust standard deviations of the logarithm (see `outliers.py`).
     few: A class with fewer than three exemplars.
     wolf, lamb, goat: The classes that Doddington et al. (1998) found to make most of the errors.
         Each exemplar is asked about the other classes as if its own were not enrolled, and would

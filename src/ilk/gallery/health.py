@@ -6,35 +6,49 @@ Shapes: N exemplars, n of them asked about the other classes, P pairs.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import numpy as np
 
 from ilk.errors import InvalidInput, NotCalibrated
 from ilk.gallery import commands
-from ilk.gallery.access import Access
+from ilk.gallery.access import Access, open_store
 from ilk.gallery.findings import KINDS, Finding, Health
-from ilk.gallery.menagerie import goats, lambs, wolves
+from ilk.gallery.menagerie import NamedStrangers, goats, lambs, named_strangers, wolves
 from ilk.gallery.names import FEW, Names
-from ilk.gallery.neighborhood import Neighborhood, look_around
-from ilk.gallery.outliers import Outliers, outliers
+from ilk.gallery.neighborhood import Neighborhood, exemplars_of, look_around
+from ilk.gallery.outliers import farther_than, outlier_finding, outliers
+from ilk.gallery.reembedding import Progress
+from ilk.gallery.remedies import Remedies
 from ilk.gallery.state import State
 from ilk.store import ClassRow
 from ilk.thresholds import within
 
 __all__ = ["examine"]
 
+_MOST_JUDGED = 1000
+"""Of so many pairs of classes, the closest, it is judged whether they are one."""
 
-def examine(access: Access, *, max_exemplars: int = 10_000, max_findings: int = 100) -> Health:
+
+def examine(
+    access: Access,
+    *,
+    max_exemplars: int = 10_000,
+    max_findings: int = 100,
+    progress: Progress | None = None,
+) -> Health:
     """Return what stands out in a gallery.
 
-    Nobody else of this process can use the gallery meanwhile. The time grows with the exemplars
-    that are asked about the other classes times all exemplars.
+    It looks at a copy of the rows, so that others use and change the gallery meanwhile. The time
+    grows with the exemplars that are asked about the other classes times all exemplars.
 
     Args:
         access: To the gallery.
         max_exemplars: If there are more, so many are drawn, always the same ones of the same
             gallery, and only they are asked about the other classes; the notes say so.
         max_findings: Of each kind so many are listed; `Health.counts` counts all.
+        progress: Called with (exemplars asked about, all that are asked). What it raises ends the
+            work, and so does an interruption; nothing was changed.
 
     Raises:
         InvalidInput: A maximum is below 1.
@@ -47,16 +61,18 @@ def examine(access: Access, *, max_exemplars: int = 10_000, max_findings: int = 
     with access.fresh() as state, state.store.reading() as reader:
         classes = reader.classes()
         limit, notes = _limit(state)
-        around = look_around(state, reader, limit, max_exemplars)
+        strangers = named_strangers(state, limit)
+        exemplars = exemplars_of(state, reader)
         names = Names(
             {row.id: row.label for row in classes} | state.labels,
             dict(state.live.sizes),
             str(access.location),
         )
-        apart = outliers(around, limit, names)
-        found = list(_findings(state, around, limit, names, classes, apart))
-        problems = state.store.check()
-    notes += apart.notes
+        generation = access.generation
+    around = look_around(exemplars, limit, max_exemplars, progress)
+    found = list(_findings(around, limit, names, classes, strangers))
+    with closing(open_store(generation)) as store:
+        problems = store.check()
     if len(around.asked) < len(around.ids):
         notes.append(
             f"{len(around.asked)} of {len(around.ids)} exemplars, drawn at random with a fixed "
@@ -87,33 +103,36 @@ def _limit(state: State) -> tuple[float | None, list[str]]:
         return state.threshold.value, []
     except NotCalibrated as error:
         return None, [
-            "without a threshold, collisions, wolves, lambs and goats cannot be told, and only "
-            f"outliers that are clearly far: {error}"
+            f"without a threshold, collisions, wolves, lambs and goats cannot be told: {error}"
         ]
 
 
 def _findings(
-    state: State,
     around: Neighborhood,
     limit: float | None,
     names: Names,
     classes: list[ClassRow],
-    found_outliers: Outliers,
+    strangers: NamedStrangers,
 ) -> Iterator[Finding]:
+    closer = farther_than(around)
+    apart = outliers(around, closer, names)
+    remedies = Remedies(around, limit, np.array([at for at, _ in apart], np.int64))
+    for at, _ in apart:
+        remedies.remove(int(around.ids[at]))
+    copies = [*_swapped(around, remedies, names), *_copies(around, remedies, names)]
     if limit is not None:
-        yield from _collisions(around, limit, names)
-        yield from wolves(around, limit, names.labels, names.location)
-        yield from lambs(state, around, limit, names.labels, names.location)
-        yield from goats(around, limit, names.labels, names.location)
-    yield from sorted(
-        [*_swapped(around, names), *_copies(around, names)],
-        key=lambda f: (-len(f.labels), f.distance, f.exemplars),
-    )
-    yield from found_outliers.findings
+        yield from _collisions(around, limit, remedies, names)
+        yield from wolves(around, limit, remedies, names)
+        yield from lambs(around, limit, strangers, remedies, names)
+        yield from goats(around, limit, names)
+    yield from sorted(copies, key=lambda f: (-len(f.labels), f.distance, f.exemplars))
+    yield from (outlier_finding(around, one, remedies, names) for one in apart)
     yield from _few(classes, names)
 
 
-def _collisions(around: Neighborhood, limit: float, names: Names) -> Iterator[Finding]:
+def _collisions(
+    around: Neighborhood, limit: float, remedies: Remedies, names: Names
+) -> Iterator[Finding]:
     """Yield pairs of classes within the limit of each other, closest first."""
     others = around.others
     at = np.flatnonzero(within(others.distances, limit))
@@ -122,15 +141,21 @@ def _collisions(around: Neighborhood, limit: float, names: Names) -> Iterator[Fi
     low, high = np.minimum(own, other), np.maximum(own, other)
     order = np.lexsort((theirs, mine, others.distances[at]))
     _, first = np.unique(np.stack([low, high])[:, order], axis=1, return_index=True)
-    for k in order[np.sort(first)]:
+    chosen = order[np.sort(first)]
+    pairs = list(zip(low[chosen].tolist(), high[chosen].tolist(), strict=True))
+    one = remedies.are_one(pairs[:_MOST_JUDGED])
+    for k, both in zip(chosen.tolist(), pairs, strict=True):
         into, label = (names.labels[c] for c in names.larger(int(own[k]), int(other[k])))
         apart, pair = float(others.distances[at[k]]), (int(mine[k]), int(theirs[k]))
-        astray = _astray(around, pair, limit)
-        advice = "if they are one class, merge them"
-        command = commands.merge(names.location, label, into)
-        if astray is not None:
-            advice = f"{astray} is far from its own class, so it may be in the wrong one"
-            command = commands.remove(names.location, [astray])
+        astray = [row for row in pair if row in remedies.removed]
+        advice = "by their exemplars they can be told apart, or are too few to say; look at both"
+        command = commands.show(names.location, label)
+        if astray:
+            advice = f"{astray[0]} is far from its own class, so it may be in the wrong one"
+            command = commands.remove(names.location, astray[:1])
+        elif both in one:
+            advice = "their exemplars are mixed as those of one class would be; merge them if so"
+            command = commands.merge(names.location, label, into)
         yield Finding(
             kind="collision",
             labels=(into, label),
@@ -142,17 +167,7 @@ def _collisions(around: Neighborhood, limit: float, names: Names) -> Iterator[Fi
         )
 
 
-def _astray(around: Neighborhood, pair: tuple[int, int], limit: float) -> int | None:
-    """Return the one of two exemplars that is not within the limit of anything of its class.
-
-    Of both the farther; None if neither is, or if it is all that its class has.
-    """
-    alone = around.own.distances[np.searchsorted(around.ids, pair)]
-    alone = np.where(np.isfinite(alone) & ~within(alone, limit), alone, -1.0)
-    return pair[int(alone.argmax())] if alone.max() >= 0 else None
-
-
-def _swapped(around: Neighborhood, names: Names) -> Iterator[Finding]:
+def _swapped(around: Neighborhood, remedies: Remedies, names: Names) -> Iterator[Finding]:
     """Yield exemplars of different classes that are nearly the same."""
     others, seen = around.others, set()
     for k in np.flatnonzero(within(others.distances, around.almost_zero) & others.is_first):
@@ -161,39 +176,50 @@ def _swapped(around: Neighborhood, names: Names) -> Iterator[Finding]:
         if pair in seen:
             continue
         seen.add(pair)
-        alone = np.nan_to_num(
-            around.own.distances[np.searchsorted(around.ids, pair)], posinf=np.inf
-        )
-        wrong = pair[int(alone[1] >= alone[0])]
+        twin = int(np.searchsorted(around.ids, others.rows[k]))
+        ends = ((at, twin), (twin, at))
+        wrong = [
+            int(around.ids[one])
+            for one, other in ends
+            if remedies.is_closer_elsewhere(one, int(around.class_ids[other]), other)
+        ]
         label, other = (
             names.labels[int(around.class_ids[at])],
             names.labels[int(others.class_ids[k])],
         )
         apart = float(others.distances[k])
+        advice, command = "look at both", commands.show(names.location, label)
+        if len(wrong) == 1 and (wrong[0] in remedies.removed or remedies.remove(wrong[0])):
+            advice = f"{wrong[0]} is closer to the rest of the other class than to that of its own"
+            command = commands.remove(names.location, wrong)
         yield Finding(
             kind="duplicate",
             labels=(label, other),
             exemplars=(int(around.ids[at]), int(others.rows[k])),
             distance=apart,
             reason=f"exemplar {around.ids[at]} of {label!r} and {others.rows[k]} of {other!r} are "
-            f"nearly the same, at {apart:.4g}: one of them is in the wrong class",
-            command=commands.remove(names.location, [wrong]),
+            f"nearly the same, at {apart:.4g}: one of them may be in the wrong class; {advice}",
+            command=command,
         )
 
 
-def _copies(around: Neighborhood, names: Names) -> Iterator[Finding]:
+def _copies(around: Neighborhood, remedies: Remedies, names: Names) -> Iterator[Finding]:
     """Yield exemplars that are nearly the same as an earlier one of their class."""
     for at in np.flatnonzero(around.own.copies_of >= 0):
         label, row = names.labels[int(around.class_ids[at])], int(around.ids[at])
         first, apart = int(around.own.copies_of[at]), float(around.own.copy_distances[at])
+        advice, command = "look at both", commands.show(names.location, label)
+        if row in remedies.removed or remedies.remove_copy(row, first):
+            advice = "no other exemplar needs it"
+            command = commands.remove(names.location, [row])
         yield Finding(
             kind="duplicate",
             labels=(label,),
             exemplars=(row, first),
             distance=apart,
-            reason=f"exemplar {row} of {label!r} is nearly the same as {first}, at {apart:.4g}, "
-            "and adds nothing to it",
-            command=commands.remove(names.location, [row]),
+            reason=f"exemplar {row} of {label!r} is nearly the same as {first}, at {apart:.4g}; "
+            f"{advice}",
+            command=command,
         )
 
 

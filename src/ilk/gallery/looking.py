@@ -18,6 +18,7 @@ from ilk.gallery.enrolling import Guard
 from ilk.gallery.facing import Facing, bound
 from ilk.gallery.findings import Health
 from ilk.gallery.health import examine
+from ilk.gallery.reembedding import Progress
 from ilk.results import Enrollment, Identification
 from ilk.store import ChangeRow, ClassRow, ExemplarRow, UnknownRow
 
@@ -57,9 +58,20 @@ class Looking(Facing):
         """
         return report(self.access, factor)
 
-    def health(self, *, max_exemplars: int = 10_000, max_findings: int = 100) -> Health:
-        """Return what stands out, each finding with the command that fixes it; see `examine`."""
-        return examine(self.access, max_exemplars=max_exemplars, max_findings=max_findings)
+    def health(
+        self,
+        *,
+        max_exemplars: int = 10_000,
+        max_findings: int = 100,
+        progress: Progress | None = None,
+    ) -> Health:
+        """Return what stands out, each finding with the command to type next; see `examine`."""
+        return examine(
+            self.access,
+            max_exemplars=max_exemplars,
+            max_findings=max_findings,
+            progress=progress,
+        )
 
     def drift(self, *, last: int = 1000) -> Drift:
         """Say whether recent strangers look like those that the gallery was calibrated on.

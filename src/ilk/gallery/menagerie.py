@@ -8,17 +8,22 @@ Shapes: C classes, E events, P pairs.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import final
+
 import numpy as np
 
 from ilk.calibration.beta import beta_share
 from ilk.gallery import commands
 from ilk.gallery.findings import Finding
+from ilk.gallery.names import Names
 from ilk.gallery.neighborhood import Neighborhood
+from ilk.gallery.remedies import Remedies
 from ilk.gallery.state import State
 from ilk.thresholds import within
 from ilk.words import counted
 
-__all__ = ["goats", "lambs", "stand_out", "wolves"]
+__all__ = ["NamedStrangers", "goats", "lambs", "named_strangers", "stand_out", "wolves"]
 
 _CHANCE = 0.05
 """A class stands out by chance in so many of all galleries."""
@@ -27,6 +32,21 @@ _LEAST = 3
 """Fewer than so many others are not many."""
 
 _LOST_LEAST, _LOST_SHARE = 2, 0.5
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class NamedStrangers:
+    """Calibration strangers that are given a name, (m,) each."""
+
+    groups: np.ndarray
+    """int64: the class of strangers that each is of."""
+    class_ids: np.ndarray
+    """int64: whose name it is."""
+    rows: np.ndarray
+    """int64: id of the row that decided."""
+    num_groups: int
+    """Of how many classes all strangers are, the others too."""
 
 
 def stand_out(classes: np.ndarray, num_classes: int) -> list[tuple[int, int]]:
@@ -53,16 +73,14 @@ def stand_out(classes: np.ndarray, num_classes: int) -> list[tuple[int, int]]:
     return sorted(chosen, key=lambda pair: (-pair[1], pair[0]))
 
 
-def wolves(
-    around: Neighborhood, limit: float, labels: dict[int, str], location: str
-) -> list[Finding]:
+def wolves(around: Neighborhood, limit: float, remedies: Remedies, names: Names) -> list[Finding]:
     """Return the classes whose exemplars would be given the names of many other classes."""
     at, own, other = _named(around, limit)
     pairs = np.unique(np.stack([own, other]), axis=1)
     num_classes = len(np.unique(around.class_ids))
     found = []
     for class_id, count in stand_out(pairs[0], num_classes):
-        label = labels[class_id]
+        label = names.labels[class_id]
         mine = at[own == class_id]
         worst = int(mine[np.argmin(around.others.distances[mine])])
         row = int(around.ids[around.others.exemplars[worst]])
@@ -77,26 +95,30 @@ def wolves(
                 reason=f"if {label!r} were not enrolled, its exemplars would be given the names of "
                 f'{counted(count, "other class", "other classes")} (a "wolf"); exemplar {row} '
                 "comes closest to one",
-                command=commands.remove(location, [row]),
+                command=_mend(row, label, remedies, names),
             )
         )
     return found
 
 
 def lambs(
-    state: State, around: Neighborhood, limit: float, labels: dict[int, str], location: str
+    around: Neighborhood,
+    limit: float,
+    strangers: NamedStrangers,
+    remedies: Remedies,
+    names: Names,
 ) -> list[Finding]:
     """Return the classes whose name many others, or strangers, would be given."""
     at, own, other = _named(around, limit)
     rows = around.others.rows[at]
-    groups, named, decisive, num_groups = _strangers(state, limit)
+    groups, named, decisive = strangers.groups, strangers.class_ids, strangers.rows
     sources = np.stack([np.concatenate([own, -1 - groups]), np.concatenate([other, named])])
     pairs, first = np.unique(sources, axis=1, return_index=True)
     num_classes = len(np.unique(around.class_ids))
     everyone = np.concatenate([rows, decisive])[first]
     found = []
     for class_id, count in stand_out(pairs[1], num_classes):
-        label = labels[class_id]
+        label = names.labels[class_id]
         deciding, often = np.unique(everyone[pairs[1] == class_id], return_counts=True)
         row = int(deciding[np.argmax(often)])
         num_strangers = int((pairs[0][pairs[1] == class_id] < 0).sum())
@@ -106,19 +128,17 @@ def lambs(
                 labels=(label,),
                 exemplars=(row,),
                 count=count,
-                num_trials=num_classes - 1 + num_groups,
+                num_trials=num_classes - 1 + strangers.num_groups,
                 reason=f"the name of {label!r} would be given to {counted(count, 'other')}, of "
                 f"which {counted(num_strangers, 'is a stranger', 'are strangers')} of the "
                 f'calibration (a "lamb"), most often because of exemplar {row}',
-                command=commands.remove(location, [row]),
+                command=_mend(row, label, remedies, names),
             )
         )
     return found
 
 
-def goats(
-    around: Neighborhood, limit: float, labels: dict[int, str], location: str
-) -> list[Finding]:
+def goats(around: Neighborhood, limit: float, names: Names) -> list[Finding]:
     """Return the classes that would lose many of their own exemplars, the greatest share first."""
     others, nearest = around.others, around.own.distances
     closest_other = np.full(len(around.ids), np.inf)
@@ -130,7 +150,7 @@ def goats(
     chosen = np.flatnonzero((lost >= _LOST_LEAST) & (lost >= _LOST_SHARE * size))
     found = []
     for k in sorted(chosen.tolist(), key=lambda k: (-lost[k] / size[k], -lost[k], k)):
-        label = labels[int(classes[k])]
+        label = names.labels[int(classes[k])]
         rows = around.ids[asked[(group == k) & is_lost]]
         found.append(
             Finding(
@@ -141,7 +161,7 @@ def goats(
                 num_trials=int(size[k]),
                 reason=f"of the {size[k]} exemplars of {label!r}, {int(lost[k])} would not be "
                 'recognised by the others (a "goat"); enroll more that are like what you ask about',
-                command=commands.enroll_more(location, label),
+                command=commands.enroll_more(names.location, label),
             )
         )
     return found
@@ -154,17 +174,25 @@ def _named(around: Neighborhood, limit: float) -> tuple[np.ndarray, np.ndarray, 
     return at, around.class_ids[others.exemplars[at]], others.class_ids[at]
 
 
-def _strangers(state: State, limit: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Return group, class and deciding row of the calibration strangers that are given a name.
+def _mend(row: int, label: str, remedies: Remedies, names: Names) -> str:
+    if row in remedies.removed:
+        return commands.remove(names.location, [row])
+    return commands.show(names.location, label)
 
-    The last is of how many groups the strangers are.
+
+def named_strangers(state: State, limit: float | None) -> NamedStrangers:
+    """Return the calibration strangers that are given a name, none if exemplars stand in for them.
+
+    Args:
+        state: Fresh.
+        limit: The threshold; None for none.
     """
-    nobody = np.zeros(0, np.int64)
     calibrator = state.calibrator
-    if calibrator is None or state.settings.basis == "leave-one-out":
-        return nobody, nobody, nobody, 0
+    if calibrator is None or limit is None or state.settings.basis == "leave-one-out":
+        nobody = np.zeros(0, np.int64)
+        return NamedStrangers(nobody, nobody, nobody, 0)
     at = np.flatnonzero(calibrator.is_kept & within(calibrator.closest, limit))
     at = at[calibrator.closest_rows[at] >= 0]
     rows, groups = calibrator.closest_rows[at], calibrator.groups
     num_groups = len(np.unique(groups[calibrator.is_kept]))
-    return groups[at], state.live.members.class_of(rows), rows, num_groups
+    return NamedStrangers(groups[at], state.live.members.class_of(rows), rows, num_groups)

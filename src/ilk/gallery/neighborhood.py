@@ -17,6 +17,7 @@ import numpy as np
 
 from ilk.closest import EXEMPLAR, IGNORE, Members, rank_classes
 from ilk.distances import Distance
+from ilk.gallery.reembedding import Progress
 from ilk.gallery.state import State
 from ilk.plugins import load
 from ilk.scan import exact_distances
@@ -24,7 +25,7 @@ from ilk.searcher import Neighbors, Searcher
 from ilk.store import Reader
 from ilk.thresholds import within
 
-__all__ = ["Neighborhood", "Others", "Own", "look_around"]
+__all__ = ["Exemplars", "Neighborhood", "Others", "Own", "exemplars_of", "look_around"]
 
 _SEED = 0
 _PAIRS = 2000
@@ -45,6 +46,31 @@ _FIRST_NEAR, _MOST_NEAR = 16, 1024
 _CELLS = 1 << 20
 """Rows that are fetched at once for all exemplars together."""
 
+_PROBES_AT_ONCE = 256
+"""Exemplars that are asked about at once: between them it is told how far it is, and stopped."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Exemplars:
+    """A copy of a gallery's rows, to look at while others use and change the gallery."""
+
+    distance: Distance
+    searcher: Searcher
+    members: Members
+    ids: np.ndarray
+    """(N,) int64, ascending: of the exemplars, without the rows that bar."""
+    class_ids: np.ndarray
+    """(N,) int64."""
+    rows: np.ndarray
+    """The searcher's own, in its order, with those that bar."""
+    at: np.ndarray
+    """(N,) place of each exemplar in `rows`."""
+
+    def embeddings(self, positions: np.ndarray) -> np.ndarray:
+        """Return the embeddings of exemplars by position."""
+        return self.rows[self.at[positions]]
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -53,6 +79,8 @@ class Own:
 
     distances: np.ndarray
     """(N,) to the closest other; infinite where there is none, NaN where nobody looked."""
+    closest: np.ndarray
+    """(N,) position of that other; -1 where there is none or nobody looked."""
     copies_of: np.ndarray
     """(N,) id of the first earlier exemplar that is nearly the same, -1 for none."""
     copy_distances: np.ndarray
@@ -95,29 +123,59 @@ class Neighborhood:
     a millionth of it, which is what rounding does. Both medians are of 2,000 random pairs."""
     own: Own
     others: Others
+    near: Neighbors
+    """The 16 closest rows of each of the n that were asked, itself and rows that bar among them."""
+    exemplars: Exemplars
 
 
-def look_around(
-    state: State, reader: Reader, limit: float | None, max_exemplars: int
-) -> Neighborhood:
-    """Return how exemplars stand to each other.
+def exemplars_of(state: State, reader: Reader) -> Exemplars:
+    """Copy what there is to look at; the state is free for others afterwards.
 
     Args:
         state: Fresh.
         reader: Of its store.
+    """
+    binding = state.binding
+    if state.live.templates.is_every:
+        known = state.live.members
+        ids, rows = state.live.searcher.rows()
+        ids, rows, class_ids, roles = ids.copy(), rows.copy(), known.class_of(ids), None
+        roles = known.role_of(ids)
+    else:
+        delta = reader.delta(0)
+        ids, rows, class_ids, roles = delta.ids, delta.embeddings, delta.class_ids, delta.roles
+    searcher: Searcher = load("searchers", "exact")(binding.distance, binding.embedding_size)
+    searcher.put(ids, rows)
+    members = Members()
+    members.put(ids, class_ids, roles)
+    everyone = members.all()
+    chosen = everyone[members.role_of(everyone) == EXEMPLAR]
+    all_ids, rows = searcher.rows()
+    order = np.argsort(all_ids, kind="stable")
+    at = order[np.searchsorted(all_ids, chosen, sorter=order)]
+    return Exemplars(
+        binding.distance, searcher, members, chosen, members.class_of(chosen), rows, at
+    )
+
+
+def look_around(
+    exemplars: Exemplars,
+    limit: float | None,
+    max_exemplars: int,
+    progress: Progress | None = None,
+) -> Neighborhood:
+    """Return how exemplars stand to each other.
+
+    Args:
+        exemplars: Of a gallery.
         limit: Other classes are told up to this distance, or if that is more or this None, up to
             where exemplars are nearly the same.
         max_exemplars: If there are more, so many are drawn (always the same ones of the same
             gallery), and only they are asked about the other classes, of which none is left out.
+        progress: Called with (exemplars asked about, all that are); what it raises ends it.
     """
-    distance = state.binding.distance
-    searcher, members = _exemplars(state, reader)
-    everyone = members.all()
-    ids = everyone[members.role_of(everyone) == EXEMPLAR]
-    class_ids = members.class_of(ids)
-    all_ids, rows = searcher.rows()
-    order = np.argsort(all_ids, kind="stable")
-    at = order[np.searchsorted(all_ids, ids, sorter=order)]
+    distance, rows, at = exemplars.distance, exemplars.rows, exemplars.at
+    ids, class_ids = exemplars.ids, exemplars.class_ids
     generator = np.random.default_rng(_SEED)
     asked = np.arange(len(ids))
     if len(ids) > max_exemplars:
@@ -125,20 +183,8 @@ def look_around(
     almost_zero = _almost_zero(distance, rows, at, class_ids, generator)
     own = _among_own(distance, rows, at, ids, class_ids, asked, almost_zero)
     reach = almost_zero if limit is None else max(limit, almost_zero)
-    others = _among_others(searcher, members, rows[at[asked]], asked, class_ids, reach)
-    return Neighborhood(ids, class_ids, asked, almost_zero, own, others)
-
-
-def _exemplars(state: State, reader: Reader) -> tuple[Searcher, Members]:
-    """Return a search over every exemplar: the gallery's own, if exemplars are its templates."""
-    if state.live.templates.is_every:
-        return state.live.searcher, state.live.members
-    delta, members = reader.delta(0), Members()
-    binding = state.binding
-    searcher: Searcher = load("searchers", "exact")(binding.distance, binding.embedding_size)
-    searcher.put(delta.ids, delta.embeddings)
-    members.put(delta.ids, delta.class_ids, delta.roles)
-    return searcher, members
+    others, near = _among_others(exemplars, asked, reach, progress)
+    return Neighborhood(ids, class_ids, asked, almost_zero, own, others, near, exemplars)
 
 
 def _almost_zero(
@@ -185,6 +231,7 @@ def _among_own(
     almost_zero: float,
 ) -> Own:
     nearest, copies_of = np.full(len(ids), np.nan), np.full(len(ids), -1, np.int64)
+    nearest_at = np.full(len(ids), -1, np.int64)
     copied_at = np.full(len(ids), np.nan)
     is_asked = np.zeros(len(ids), bool)
     is_asked[asked] = True
@@ -203,11 +250,12 @@ def _among_own(
             values[np.arange(len(some)), some] = np.inf
             closest = values.argmin(1)
             nearest[members[some]] = distance.paired(inside[some], inside[closest])
+            nearest_at[members[some]] = members[closest]
             has_copy, copy = earlier.any(1), earlier.argmax(1)
             copies_of[members[some]] = np.where(has_copy, ids[members[copy]], -1)
             apart = distance.paired(inside[some], inside[copy])
             copied_at[members[some]] = np.where(has_copy, apart, np.nan)
-    return Own(nearest, copies_of, copied_at)
+    return Own(nearest, nearest_at, copies_of, copied_at)
 
 
 def _by_class(class_ids: np.ndarray) -> Iterator[np.ndarray]:
@@ -218,22 +266,26 @@ def _by_class(class_ids: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _among_others(
-    searcher: Searcher,
-    members: Members,
-    probes: np.ndarray,
-    asked: np.ndarray,
-    class_ids: np.ndarray,
-    reach: float,
-) -> Others:
-    """Fetch the closest rows of each probe, and more wherever the last is within reach."""
+    exemplars: Exemplars, asked: np.ndarray, reach: float, progress: Progress | None
+) -> tuple[Others, Neighbors]:
+    """Fetch the closest rows of each probe, and more wherever the last is within reach.
+
+    Also return the closest rows that were fetched first, of each.
+    """
+    searcher, members, class_ids = exemplars.searcher, exemplars.members, exemplars.class_ids
     waiting, k, num_cut = np.arange(len(asked)), _FIRST_NEAR, 0
     nothing = np.zeros(0, np.int64)
     parts = [(nothing, nothing, nothing, np.zeros(0))]
+    first = Neighbors(*(np.zeros((len(asked), min(k, len(searcher))), t) for t in (int, float)))
     while len(waiting):
-        left, step = [nothing], max(1, _CELLS // k)
+        left, step = [nothing], max(1, min(_PROBES_AT_ONCE, _CELLS // k))
         for start in range(0, len(waiting), step):
             some = waiting[start : start + step]
-            found = searcher.nearest(probes[some], k)
+            found = searcher.nearest(exemplars.embeddings(asked[some]), k)
+            if k == _FIRST_NEAR:
+                first.ids[some], first.distances[some] = found.ids, found.distances
+                if progress is not None:
+                    progress(start + len(some), len(asked))
             has_more = within(found.distances[:, -1], reach) & (found.ids.shape[1] < len(searcher))
             if k < _MOST_NEAR:
                 left.append(some[has_more])
@@ -244,10 +296,13 @@ def _among_others(
             pair, *told = _classes_within(found, members, own, reach, ~has_more)
             parts.append((asked[some[pair]], *told))
         waiting, k = np.concatenate(left), k * 4
-    exemplars, others, rows, distances = (np.concatenate(part) for part in zip(*parts, strict=True))
-    order = np.argsort(exemplars, kind="stable")
-    is_first = np.diff(exemplars[order], prepend=-1) > 0
-    return Others(exemplars[order], others[order], rows[order], distances[order], is_first, num_cut)
+    at, others, rows, distances = (np.concatenate(part) for part in zip(*parts, strict=True))
+    order = np.argsort(at, kind="stable")
+    is_first = np.diff(at[order], prepend=-1) > 0
+    found_others = Others(
+        at[order], others[order], rows[order], distances[order], is_first, num_cut
+    )
+    return found_others, first
 
 
 def _classes_within(

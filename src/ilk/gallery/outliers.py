@@ -1,20 +1,18 @@
 """Outliers: exemplars far from everything else of their class.
 
-Two rules. Beyond the threshold: nothing of its class would recognise it. Where that is so of more
-than a fifth of the gallery it is the encoder that is weak or the rate that is tight, and nobody is
-an outlier for it alone; a note says so. And clearly far, without a threshold: how far each exemplar
-is from the closest other of its class, as the logarithm of the ratio to the median of its class,
-over all classes of at least five. The logarithm makes the rule the same for cosine and Euclidean
-distances and for narrow and wide classes. The spread is 1.4826 times the median absolute value,
-pooled over the gallery.
+The threshold for strangers has no say in it: of a sound gallery many exemplars are beyond it. An
+exemplar is an outlier if more than 30 % of the other classes, and at least three, are closer to it
+than the closest other of its own class: hardly any that belongs to its class is so far down, and
+most of what was enrolled under a wrong name, or by mistake, is. Or if it is clearly far: how far
+each exemplar is from the closest other of its class, as the logarithm of the ratio to the median of
+its class, over all classes of at least five. The logarithm makes the rule the same for cosine and
+Euclidean distances and for narrow and wide classes. The spread is 1.4826 times the median absolute
+value, pooled over the gallery. Whether an outlier had better go is for `Remedies`.
 
-Shapes: N exemplars.
+Shapes: N exemplars, n of them asked about the other classes.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import final
 
 import numpy as np
 
@@ -22,9 +20,19 @@ from ilk.gallery import commands
 from ilk.gallery.findings import Finding
 from ilk.gallery.names import FEW, Names
 from ilk.gallery.neighborhood import Neighborhood
+from ilk.gallery.remedies import Remedies
 from ilk.thresholds import within
 
-__all__ = ["Outliers", "outliers"]
+__all__ = ["farther_than", "outlier_finding", "outliers"]
+
+_CLOSER_SHARE, _CLOSER_LEAST = 0.3, 3
+"""An exemplar is an outlier if more than this share of the other classes, and so many, are closer
+than its own."""
+
+_MOST_CLASSES, _MOST_ROWS, _SEED = 200, 10, 0
+"""So many other classes, drawn at random, and so many exemplars of each are compared with."""
+
+_AT_ONCE = 512
 
 _USUAL_FROM = 5
 """Of a class of at least so many exemplars it can be said what is usual in it."""
@@ -33,56 +41,82 @@ _FAR, _FAR_RATIO, _POOLED_FROM = 6.0, 2.0, 20
 """An exemplar is clearly far by so many robust standard deviations and by this ratio at least; so
 many exemplars must show what is usual."""
 
-_MOST_BEYOND = 0.2
-"""If a larger share is beyond the threshold, being so is nothing special."""
 
+def outliers(around: Neighborhood, closer: np.ndarray, names: Names) -> list[tuple[int, str]]:
+    """Return positions of outliers, the farthest from its class first, and what makes each one.
 
-@final
-@dataclass(frozen=True)
-class Outliers:
-    """What was found, the farthest first, and what to say about all of them."""
-
-    findings: list[Finding]
-    notes: list[str]
-
-
-def outliers(around: Neighborhood, limit: float | None, names: Names) -> Outliers:
-    """Return exemplars far from all others of their class, the farthest first."""
+    Args:
+        around: How exemplars stand to each other.
+        closer: Of `farther_than`.
+        names: Of the classes.
+    """
     nearest = around.own.distances
     size = np.array([names.sizes.get(int(c), 0) for c in around.class_ids], np.int64)
     has_others = (size >= FEW) & np.isfinite(nearest)
     usual, is_far = _clearly_far(around)
-    is_beyond = has_others & ~within(nearest, np.inf if limit is None else limit)
-    notes, num_beyond, num_told = [], int(is_beyond.sum()), int(has_others.sum())
-    if num_told >= _POOLED_FROM and num_beyond > _MOST_BEYOND * num_told:
-        notes.append(
-            f"{num_beyond} of {num_told} exemplars have nothing of their class within the "
-            "threshold, too many to call them outliers: this encoder, at this rate, will not "
-            "recognise much of what is enrolled; enroll more examples, allow a higher rate or "
-            "train an encoder on things like these"
-        )
-        is_beyond &= is_far
+    num_others = len(np.unique(around.class_ids)) - 1
+    is_astray = (closer > _CLOSER_SHARE) & (closer * num_others >= _CLOSER_LEAST)
     found = []
-    for at in np.flatnonzero(is_beyond | (has_others & is_far)):
-        label, row = names.labels[int(around.class_ids[at])], int(around.ids[at])
+    for at in np.flatnonzero(has_others & (is_astray | is_far)):
         reasons = []
-        if is_beyond[at]:
-            reasons.append(f"beyond the threshold {limit:.4g}")
+        if is_astray[at]:
+            reasons.append(f"{closer[at]:.0%} of the other classes are closer")
         if is_far[at]:
             reasons.append(f"{nearest[at] / usual[at]:.2g} times as far as is usual in its class")
-        found.append(
-            Finding(
-                kind="outlier",
-                labels=(label,),
-                exemplars=(row,),
-                distance=float(nearest[at]),
-                reason=f"exemplar {row} of {label!r} is an outlier: the closest other of its class "
-                f"is at {nearest[at]:.4g}, {' and '.join(reasons)}",
-                command=commands.remove(names.location, [row]),
-            )
-        )
-    found.sort(key=lambda f: (-(f.distance or 0.0), f.exemplars))
-    return Outliers(found, notes)
+        found.append((int(at), " and ".join(reasons)))
+    return sorted(found, key=lambda pair: (-nearest[pair[0]], pair[0]))
+
+
+def outlier_finding(
+    around: Neighborhood, found: tuple[int, str], remedies: Remedies, names: Names
+) -> Finding:
+    """Tell of an outlier, with a removal if that is advised."""
+    at, why = found
+    label, row = names.labels[int(around.class_ids[at])], int(around.ids[at])
+    apart = float(around.own.distances[at])
+    advice = "look at it, and take it out only if it does not belong there: no answer tells"
+    command = commands.show(names.location, label)
+    if row in remedies.removed:
+        advice = "others are recognised better without it"
+        command = commands.remove(names.location, [row])
+    return Finding(
+        kind="outlier",
+        labels=(label,),
+        exemplars=(row,),
+        distance=apart,
+        reason=f"exemplar {row} of {label!r} is an outlier: the closest other of its class is at "
+        f"{apart:.4g}, {why}; {advice}",
+        command=command,
+    )
+
+
+def farther_than(around: Neighborhood) -> np.ndarray:
+    """Return for each exemplar the share of other classes closer to it than its own, (N,).
+
+    0 where nobody looked. Of more than 200 classes it is told from 200, of each from 10 exemplars.
+    """
+    share = np.zeros(len(around.ids))
+    asked = around.asked[np.isfinite(around.own.distances[around.asked])]
+    generator = np.random.default_rng(_SEED)
+    classes = np.unique(around.class_ids)
+    if len(classes) > _MOST_CLASSES:
+        classes = np.sort(generator.choice(classes, _MOST_CLASSES, replace=False))
+    chosen = np.flatnonzero(np.isin(around.class_ids, classes))
+    chosen = chosen[np.argsort(around.class_ids[chosen], kind="stable")]
+    group = np.searchsorted(classes, around.class_ids[chosen])
+    rank = np.arange(len(chosen)) - np.searchsorted(group, group)
+    chosen, group = chosen[rank < _MOST_ROWS], group[rank < _MOST_ROWS]
+    starts = np.searchsorted(group, np.arange(len(classes)))
+    rows = around.exemplars.embeddings(chosen).astype(np.float64)
+    for start in range(0, len(asked), _AT_ONCE):
+        some = asked[start : start + _AT_ONCE]
+        probes = around.exemplars.embeddings(some).astype(np.float64)
+        apart = around.exemplars.distance.pairwise(probes, rows)
+        closest = np.minimum.reduceat(apart, starts, axis=1)
+        is_other = classes != around.class_ids[some, None]
+        num_closer = ((closest < around.own.distances[some, None]) & is_other).sum(1)
+        share[some] = num_closer / np.maximum(is_other.sum(1), 1)
+    return share
 
 
 def _clearly_far(around: Neighborhood) -> tuple[np.ndarray, np.ndarray]:

@@ -38,18 +38,25 @@ _TITLES = {
 )
 @json_option
 def health(gallery: Path, show: int, as_json: bool) -> None:
-    """Find what makes a gallery err, with a command that mends it.
+    """Find what makes a gallery err, with a command for each finding.
 
-    Nothing is changed. Read a command before you run it. Findings are reported and do not count as
+    Nothing is changed. A removal or a merge is offered only where exemplars that are left out are
+    answered as well or better with it; elsewhere the command shows the class. Read a command before
+    you run it. Findings are reported and do not count as
     errors: the exit status is 0.
     """
     from ilk.cli.documents import print_document
+    from ilk.cli.progress import progress_bar
     from ilk.documents import number
     from ilk.errors import NotCalibrated
     from ilk.gallery import Gallery
 
     with Gallery.open(gallery) as opened:
-        found = opened.health(max_findings=100 if as_json else show)
+        with progress_bar() as progress:
+            found = opened.health(
+                max_findings=100 if as_json else show,
+                progress=lambda done, of: progress("Looking", done, of),
+            )
         try:
             drift = opened.drift()
         except NotCalibrated:
