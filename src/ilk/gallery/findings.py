@@ -7,10 +7,12 @@ from typing import Any, Literal, final
 
 __all__ = ["KINDS", "Finding", "Health", "Kind"]
 
-Kind = Literal["collision", "outlier", "duplicate", "few", "wolf", "lamb", "goat"]
+Kind = Literal["contradiction", "collision", "outlier", "duplicate", "few", "wolf", "lamb", "goat"]
 """What can stand out; `Health` says what each means."""
 
-KINDS: tuple[Kind, ...] = ("collision", "duplicate", "outlier", "few", "wolf", "lamb", "goat")
+KINDS: tuple[Kind, ...] = (
+    *("contradiction", "collision", "duplicate", "outlier", "few", "wolf", "lamb", "goat"),
+)
 """In the order in which they are told."""
 
 
@@ -49,6 +51,8 @@ class Health:
         than 30 % of the other classes, and at least three, are closer to it; or it is clearly
         farther from its closest other than is usual in its class: at least twice as far, and by
         six robust standard deviations of the logarithm (see `outliers.py`).
+    contradiction: An exemplar whose content also is an example of what its class is not, or of what
+        is to be ignored.
     few: A class with fewer than three exemplars.
     wolf, lamb, goat: The classes that Doddington et al. (1998) found to make most of the errors.
         Each exemplar is asked about the other classes as if its own were not enrolled, and would

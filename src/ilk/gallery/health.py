@@ -13,6 +13,7 @@ import numpy as np
 from ilk.errors import InvalidInput, NotCalibrated
 from ilk.gallery import commands
 from ilk.gallery.access import Access, open_store
+from ilk.gallery.contradictions import contradictions
 from ilk.gallery.findings import KINDS, Finding, Health
 from ilk.gallery.menagerie import NamedStrangers, goats, lambs, named_strangers, wolves
 from ilk.gallery.names import FEW, Names
@@ -68,9 +69,10 @@ def examine(
             dict(state.live.sizes),
             str(access.location),
         )
+        found = contradictions(state, reader, names)
         generation = access.generation
     around = look_around(exemplars, limit, max_exemplars, progress)
-    found = list(_findings(around, limit, names, classes, strangers))
+    found += _findings(around, limit, names, classes, strangers)
     with closing(open_store(generation)) as store:
         problems = store.check()
     if len(around.asked) < len(around.ids):

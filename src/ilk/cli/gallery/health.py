@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["health"]
 
 _TITLES = {
+    "contradiction": "exemplars that are ruled out by their own content",
     "collision": "classes within the threshold of each other",
     "duplicate": "exemplars that are nearly the same",
     "outlier": "exemplars far from their class",
