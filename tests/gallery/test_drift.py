@@ -28,7 +28,7 @@ def calibrated(
     """A class at the origin, calibrated on strangers at these distances."""
     gallery = make_gallery(size=8, strangers=False)
     gallery.enroll("here", np.zeros((1, 8)))
-    gallery.calibrate(0.05, strangers=rays(distances, seed=1), groups=groups)
+    gallery.calibrate(0.1, strangers=rays(distances, seed=1), groups=groups)
     return gallery
 
 
@@ -104,13 +104,41 @@ def test_probes_of_one_calibration_class_count_as_one(make_gallery: MakeGallery)
     """Ten classes of thirty probes are too few to say anything, three hundred are not."""
     groups = [f"g{i // 30}" for i in range(300)]
     gallery = calibrated(make_gallery, 20 + np.arange(300.0), groups)
-    meet(gallery, 36 + np.zeros(60))
+    meet(gallery, 55 + np.zeros(60))
     drift = gallery.drift()
     assert drift.verdict == "too few"
     assert drift.effective_trials == pytest.approx(10, abs=0.5)
     apart = rays(20 + np.arange(300.0), seed=1)
-    gallery.calibrate(0.05, strangers=apart)
+    gallery.calibrate(0.1, strangers=apart)
     assert gallery.drift().verdict == "closer"
+
+
+@pytest.mark.parametrize("spread", [0.3, 3.0])
+def test_pictures_of_few_strangers_raise_no_alarm(make_gallery: MakeGallery, spread: float) -> None:
+    """Strangers come in classes, on both sides, and nothing has changed."""
+    alarms = num_judged = 0
+    for seed in range(15):
+        rng = np.random.default_rng(seed)
+
+        def classes(count: int, rng: np.random.Generator = rng) -> np.ndarray:
+            middle = rays(12 + 20 * rng.random(count), seed=int(rng.integers(1 << 30)))
+            rows = np.repeat(middle, 12, 0) + spread * rng.normal(size=(12 * count, 8)) / 8**0.5
+            return rows.astype(np.float64)
+
+        gallery = make_gallery(f"g{seed}", size=8, strangers=False)
+        gallery.enroll("here", np.zeros((1, 8)))
+        groups = [f"s{i // 12}" for i in range(12 * 40)]
+        gallery.calibrate(0.05, strangers=classes(40), groups=groups)
+        for count in (8, 32):
+            probes = classes(count)
+            gallery.keep_unknown(gallery.identify(probes), probes)
+            found = gallery.drift(last=12 * count)
+            assert found.num_strangers <= count + 2
+            assert (found.verdict == "too few") == (count == 8)
+            num_judged += count > 8
+            alarms += found.verdict in ("closer", "farther")
+    assert num_judged == 15
+    assert alarms == 0
 
 
 def test_distances_are_of_the_gallery_as_it_is_now(make_gallery: MakeGallery) -> None:

@@ -17,7 +17,11 @@ _EXACT_UP_TO = 10_000
 """Up to this product of the sizes the p-value is exact."""
 
 
-def largest_gaps(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+def largest_gaps(
+    first: np.ndarray,
+    second: np.ndarray,
+    weights: tuple[np.ndarray, np.ndarray] | None = None,
+) -> tuple[float, float]:
     """Return how far the share of `first` up to some value is above that of `second`, and below.
 
     Infinite values are values like others; equal ones are counted together.
@@ -25,6 +29,7 @@ def largest_gaps(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     Args:
         first: (m,) without NaN, at least one.
         second: (n,) without NaN, at least one.
+        weights: How much each value counts, (m,) and (n,); None counts all the same.
 
     Raises:
         InvalidInput: A sample is empty or has NaN.
@@ -33,15 +38,23 @@ def largest_gaps(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
         >>> largest_gaps(np.array([1.0, 2.0]), np.array([2.0, 3.0, 4.0]))
         (0.6666666666666667, 0.0)
     """
-    a, b = np.sort(np.asarray(first, np.float64)), np.sort(np.asarray(second, np.float64))
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if not len(a) or not len(b) or np.isnan(a).any() or np.isnan(b).any():
         raise InvalidInput(
             f"expected two samples without NaN, at least one value each, got {len(a)} and {len(b)}"
         )
     values = np.concatenate([a, b])
-    shares = np.searchsorted(a, values, "right") / len(a)
-    gaps = shares - np.searchsorted(b, values, "right") / len(b)
+    of_a, of_b = (np.ones(len(a)), np.ones(len(b))) if weights is None else weights
+    gaps = _shares(a, of_a, values) - _shares(b, of_b, values)
     return float(gaps.max(initial=0.0)), 0.0 - float(gaps.min(initial=0.0))
+
+
+def _shares(sample: np.ndarray, weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return how much of the weight lies up to each value."""
+    order = np.argsort(sample, kind="stable")
+    weight = np.append(0.0, np.cumsum(weights[order]))
+    shares: np.ndarray = weight[np.searchsorted(sample[order], values, "right")] / weight[-1]
+    return shares
 
 
 def kolmogorov_smirnov(gap: float, m: float, n: float) -> float:

@@ -30,6 +30,10 @@ _LEVEL = 0.01
 _LEAST = 20
 """With fewer strangers on a side nothing is said."""
 
+_QUANTILE = 0.95
+_PROBES_OF_A_CLASS, _CLASSES = 20, 500
+"""So many of each class, and so many classes, show how far apart probes of a class are."""
+
 _REASONS: dict[Verdict, str] = {
     "too few": "{told}",
     "no sign": "no sign of a drift: {told}",
@@ -56,7 +60,7 @@ class Drift:
     num_trials: int
     """How many calibration probes beyond the threshold they were compared with."""
     effective_trials: float
-    """As how many independent ones these count: probes of one class resemble each other."""
+    """As how many classes of equal weight these count."""
     gap: float | None
     """By how much the share of strangers up to some distance differs from that of the calibration,
     at most; positive if strangers are closer. None if there are too few."""
@@ -73,10 +77,13 @@ def drift(access: Access, *, last: int = 1000) -> Drift:
 
     Only probes beyond the threshold are ever kept, so the calibration probes beyond it are what
     they are compared with. Their distances to the closest class are compared by the two-sample test
-    of Kolmogorov and Smirnov, at a level of 1 %. Of each cluster of unknown probes only the first
-    counts, so that one stranger who comes often is one stranger; a calibration class of several
-    probes counts as one trial in the p-value, which errs towards "no sign". Probes that were named
-    or discarded meanwhile are missing; ask before you tidy up.
+    of Kolmogorov and Smirnov, at a level of 1 %. It counts classes, like the promise: every class
+    has the same weight, spread over its probes, and the p-value is that of so many single probes,
+    which errs towards "no sign". Who of the unknown probes is the same stranger is not known: those
+    that a chain joins, of steps no longer than 19 of 20 distances within a class, are one. Such
+    distances are those of the calibration's classes of several probes, or else of the enrolled;
+    without either, clusters are those of `proposals`. Probes that were named or discarded meanwhile
+    are missing; ask before you tidy up.
 
     Args:
         access: To the gallery.
@@ -86,48 +93,105 @@ def drift(access: Access, *, last: int = 1000) -> Drift:
         NotCalibrated: There is no threshold.
     """
     with access.fresh() as state, state.store.reading() as reader:
-        limit = state.threshold.value
-        recent = _recent(state, reader.unknowns()[-min(max(last, 1), 4000) :])
-        recent = recent[~within(recent, limit)]
-        calibrator = state.calibrator
-        kept = calibrator.is_kept if calibrator is not None else np.zeros(0, bool)
-        closest = calibrator.closest[kept] if calibrator is not None else np.zeros(0)
-        groups = calibrator.groups[kept] if calibrator is not None else np.zeros(0, np.int64)
+        limit, calibrator = state.threshold.value, state.strangers()
+        recent, cluster = _recent(state, reader.unknowns()[-min(max(last, 1), 4000) :], limit)
+        closest, groups = (
+            values[calibrator.is_kept] for values in (calibrator.closest, calibrator.groups)
+        )
+    _, class_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     is_beyond = ~within(closest, limit)
-    _, sizes = np.unique(groups[is_beyond], return_counts=True)
-    effective = float(sizes.sum() ** 2 / (sizes @ sizes)) if len(sizes) else 0.0
-    return _judge(recent, closest[is_beyond], effective, str(access.location))
+    shares = np.bincount(class_of, is_beyond, minlength=len(sizes)) / np.maximum(sizes, 1)
+    effective = float(shares.sum() ** 2 / (shares @ shares)) if shares.any() else 0.0
+    weights = (1 / sizes[class_of])[is_beyond] if len(sizes) else np.zeros(0)
+    return _judge(recent, cluster, closest[is_beyond], weights, effective, str(access.location))
 
 
-def _recent(state: State, rows: list[UnknownRow]) -> np.ndarray:
-    """Return the distance to its closest class of the first probe of each cluster."""
+def _recent(state: State, rows: list[UnknownRow], limit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distances of the probes beyond the threshold, and which stranger each is of."""
     if not rows:
-        return np.zeros(0)
+        return np.zeros(0), np.zeros(0, np.int64)
     embeddings = np.stack([row.embedding for row in rows])
-    first = np.unique(clusters(state, embeddings)[1])
     live = state.live
-    return closest_classes(live.searcher, live.members, embeddings[first]).distances[:, 0]
+    closest = closest_classes(live.searcher, live.members, embeddings).distances[:, 0]
+    is_beyond = ~within(closest, limit)
+    if not is_beyond.any():
+        return np.zeros(0), np.zeros(0, np.int64)
+    distances, cluster = clusters(state, embeddings[is_beyond])
+    step = _step_within_a_class(state)
+    if step is not None:
+        cluster = _chains(distances, step)
+    return closest[is_beyond], np.unique(cluster, return_inverse=True)[1]
 
 
-def _judge(recent: np.ndarray, closest: np.ndarray, effective: float, location: str) -> Drift:
+def _step_within_a_class(state: State) -> float | None:
+    """Return what 19 of 20 distances within a class are at most, each class the same; or None."""
+    calibrator = state.strangers()
+    for embeddings, groups in (
+        (calibrator.embeddings[calibrator.is_kept], calibrator.groups[calibrator.is_kept]),
+        _enrolled(state),
+    ):
+        order = np.argsort(groups, kind="stable")
+        starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+        parts = [part[:_PROBES_OF_A_CLASS] for part in np.split(order, starts[1:]) if len(part) > 1]
+        longest = []
+        for part in parts[:_CLASSES]:
+            rows = embeddings[part].astype(np.float64)
+            pairs = state.binding.distance.pairwise(rows, rows)[np.triu_indices(len(part), 1)]
+            longest.append(np.quantile(pairs, _QUANTILE, method="higher"))
+        if longest:
+            return float(np.quantile(longest, _QUANTILE, method="higher"))
+    return None
+
+
+def _enrolled(state: State) -> tuple[np.ndarray, np.ndarray]:
+    ids, embeddings = state.live.searcher.rows()
+    groups = state.live.members.class_of(ids)
+    order = np.argsort(ids)
+    return embeddings[order], groups[order]
+
+
+def _chains(distances: np.ndarray, step: float) -> np.ndarray:
+    """Return for each of N rows the first that steps of at most `step` lead to, (N,) int64."""
+    chain = np.full(len(distances), -1, np.int64)
+    for first in range(len(distances)):
+        front = np.array([first] if chain[first] < 0 else [], np.int64)
+        chain[front] = first
+        while len(front):
+            is_near = within(distances[front], step).any(0) & (chain < 0)
+            front = np.flatnonzero(is_near)
+            chain[front] = first
+    return chain
+
+
+def _judge(
+    recent: np.ndarray,
+    cluster: np.ndarray,
+    closest: np.ndarray,
+    weights: np.ndarray,
+    effective: float,
+    location: str,
+) -> Drift:
     verdict: Verdict = "too few"
     gap = p = None
+    sizes = np.bincount(cluster)
     told = (
-        f"{len(recent)} strangers and {int(effective)} independent calibration probes are too "
-        f"few to say; it takes {_LEAST} of each"
+        f"{len(sizes)} strangers and {int(effective)} classes of calibration probes are too few to "
+        f"say; it takes {_LEAST} of each"
     )
-    if len(recent) >= _LEAST and effective >= _LEAST:
-        above, below = largest_gaps(recent, closest)
+    if len(sizes) >= _LEAST and effective >= _LEAST:
+        above, below = largest_gaps(recent, closest, (1 / sizes[cluster], weights))
         gap = above if above >= below else -below
-        p = kolmogorov_smirnov(abs(gap), len(recent), effective)
+        p = kolmogorov_smirnov(min(abs(gap), 1.0), len(sizes), effective)
         verdict = "no sign" if p > _LEVEL else "closer" if gap > 0 else "farther"
-        told = f"p = {p:.2g} over {len(recent)} strangers and {len(closest)} calibration probes"
+        told = (
+            f"p = {p:.2g} over {len(sizes)} strangers and {int(effective)} classes of calibration"
+        )
     command = commands.calibrate(location) if verdict in ("closer", "farther") else ""
     return Drift(
         verdict=verdict,
         reason=_REASONS[verdict].format(told=told, command=command),
         command=command,
-        num_strangers=len(recent),
+        num_strangers=len(sizes),
         num_trials=len(closest),
         effective_trials=effective,
         gap=gap,
