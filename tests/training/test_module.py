@@ -102,7 +102,8 @@ def test_it_learns_what_a_plain_loop_learns(patterns: Any, tiny_run: Any, clip: 
     for (name, a), b in zip(
         ours.encoder.state_dict().items(), plain.encoder.state_dict().values(), strict=True
     ):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7, msg=name)
+        # float32 by other kernels: a step that is left out moves weights by 1e-4
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, msg=name)
 
 
 def test_validation_is_map_at_r_of_all_items(patterns: Any, tiny_run: Any) -> None:

@@ -21,6 +21,9 @@ from ilk.errors import InvalidInput
 __all__ = ["Hyperbolic"]
 
 
+_EPS = 2.0**-52
+"""The step of float64 at 1: distances are computed in it."""
+
 _NEXT_TO_ORIGIN = 1e-100
 """Products of radii up to which a product of two of them may underflow."""
 
@@ -145,7 +148,8 @@ class Hyperbolic(Distance):
 
         One part is the difference of the radii, the other the angle between the directions. A
         point at the origin has no direction, and one next to it none that squares of it could
-        hold: there the difference of the points has the digits, and the gradient.
+        hold: there the difference of the points has the digits, and the gradient. What rounding
+        can make of one point at two places of a batch is no difference.
         """
         xp = namespace(ps)
         step = ps - rs
@@ -154,7 +158,10 @@ class Hyperbolic(Distance):
         p, r = safe_root(squared_norm(ps)), safe_root(squared_norm(rs))
         is_origin = p * r <= _NEXT_TO_ORIGIN
         turn = squared_norm(r[:, None] * ps - p[:, None] * rs) / (2 * (p * r + is_origin))
-        rise = xp.sinh((xp.asinh(self._scale * p) - xp.asinh(self._scale * r)) / 2)
+        turn = xp.where(turn <= 32 * _EPS * _EPS * p * r, 0 * turn, turn)
+        of_p, of_r = xp.asinh(self._scale * p), xp.asinh(self._scale * r)
+        climb = xp.where(abs(of_p - of_r) <= 8 * _EPS * of_p, 0 * of_p, of_p - of_r)
+        rise = xp.sinh(climb / 2)
         return xp.where(is_origin, at_origin, turn + 2 * rise * rise / self.curvature)
 
     def _from_excess(self, excess: Array) -> Array:
