@@ -202,4 +202,4 @@ def test_an_artifact_that_was_trained_is_shown_too(artifact_folder: Path) -> Non
     shown = run("artifact", "show", artifact_folder).stdout
     assert "2 classes" in shown
     assert "imported" not in shown
-    assert "5 items of 2 classes" in shown
+    assert "5 items of 5 classes" in shown

@@ -250,7 +250,7 @@ def test_each_protocol_measures_what_it_says(artifact: Path, folder: Path) -> No
     assert open_set["counts"]["non_mated_probes"] == 30
     assert "recall_at_1" not in named(open_set["figures"])
     assert open_set["settings"]["fpir_targets"] == [0.1]
-    assert "clustered" in named(open_set["figures"])["fpir_at_target_0.1"]["note"]
+    assert "by class" in named(open_set["figures"])["fpir_at_target_0.1"]["note"]
     wrong = run("evaluate", artifact, folder, "--strangers-up-to", 1, fails=True)
     assert wrong.exit_code == 2
 

@@ -61,6 +61,6 @@ def make_private(folder: Path) -> None:
         >>> oct((tmp_path / "a").stat().st_mode)[-3:]
         '700'
     """
-    if not folder.exists():
+    if not folder.is_dir():
         make_private(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -32,7 +32,7 @@ than its own."""
 _MOST_CLASSES, _MOST_ROWS, _SEED = 200, 10, 0
 """So many other classes, drawn at random, and so many exemplars of each are compared with."""
 
-_AT_ONCE = 512
+_AT_ONCE, _ROUNDING = 512, 1e-9
 
 _USUAL_FROM = 5
 """Of a class of at least so many exemplars it can be said what is usual in it."""
@@ -114,7 +114,8 @@ def farther_than(around: Neighborhood) -> np.ndarray:
         apart = around.exemplars.distance.pairwise(probes, rows)
         closest = np.minimum.reduceat(apart, starts, axis=1)
         is_other = classes != around.class_ids[some, None]
-        num_closer = ((closest < around.own.distances[some, None]) & is_other).sum(1)
+        own = around.own.distances[some, None] * (1 - _ROUNDING)  # a matrix product rounds
+        num_closer = ((closest < own) & is_other).sum(1)
         share[some] = num_closer / np.maximum(is_other.sum(1), 1)
     return share
 

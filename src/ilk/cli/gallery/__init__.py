@@ -30,7 +30,7 @@ _COMMANDS = {
     "expire": ("erase:expire", "Erase what has expired, or set when exemplars do."),
     "allow": ("erase:allow", "Let erased content be enrolled again."),
     "calibrate": ("calibrate:calibrate", "Choose which share of strangers may get a name."),
-    "health": ("health:health", "Find what makes a gallery err, with a command that mends it."),
+    "health": ("health:health", "Find what makes a gallery err, with a command for each finding."),
     "migrate": ("migrate:migrate", "Move a gallery to another encoder."),
     "rollback": ("migrate:rollback", "Go back to the encoder before the last migration."),
     "export": ("bundle:export", "Write a whole gallery to one file."),
