@@ -407,7 +407,7 @@ def test_a_read_only_folder(open_folder: Path, rows: MakeRows) -> None:
     assert known == ["row"]
     assert len(messages) == 2
     assert all("cannot be changed: its file or folder is read-only" in m for m in messages)
-    with pytest.raises(GalleryError, match="cannot be (written to|made)"):
+    with pytest.raises(GalleryError, match=r"cannot be (written to|made)"):
         as_reader(lambda: SqliteStore.create(open_folder / "other.sqlite", FACTS))
 
 
