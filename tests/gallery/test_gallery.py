@@ -191,6 +191,24 @@ def test_enrolling_strangers_whom_the_calibration_needs_is_told_or_refused(
     assert gallery.identify(at((0, 400)))[0].label == "owl"
 
 
+def test_a_gallery_of_before_that_promised_more_than_its_classes_carry_says_what_is_missing(
+    make_gallery: Make,
+) -> None:
+    gallery = make_gallery(strangers=False)
+    gallery.enroll("owl", at((0, 0)))
+    far = np.stack([np.arange(200.0) + 100, np.zeros(200)], axis=1)
+    gallery.calibrate(0.1, strangers=far, groups=[f"s{i // 20}" for i in range(200)])
+    gallery.access.change("calibrate", lambda writer: writer.set("target_fpir", 0.01))
+    with Gallery.open(gallery.access.location.folder) as opened:
+        for act in (opened.identify, opened.identify_set, lambda rows: opened.verify("owl", rows)):
+            with pytest.raises(
+                NotCalibrated, match=r"got 10 \(200 probes\); add 89, or ask for 0.09"
+            ):
+                act(at((0, 0)))
+        assert opened.calibrate(0.1).num_classes == 10
+        assert opened.identify(at((0, 0)))[0].label == "owl"
+
+
 def test_a_confidence_is_kept_with_the_gallery(make_gallery: Make) -> None:
     gallery = make_gallery(strangers=False)
     gallery.enroll("owl", at((0, 0)))

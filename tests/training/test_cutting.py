@@ -221,8 +221,8 @@ def test_stopping_counts_and_names_what_cannot_be_used(
         DataError,
         match=r"^4 of 33 pictures of here cannot be trained on: 3\.png \(no_spot: no spot was "
         r"found in the picture\); 4\.png \(several_spots: the picture shows 2 spots, .*\); "
-        r"9\.png \(faint: the spot is faint\); broken\.jpg \(unreadable: .*\)\. Replace them, take the largest spot "
-        r"with --set detector\.choice=largest, or train without them: --set "
+        r"9\.png \(faint: the spot is faint\); broken\.jpg \(unreadable: .*\)\. Replace them, "
+        r"take the largest spot with --set detector\.choice=largest, or train without them: --set "
         r"data\.on_unreadable=skip$",
     ):
         fit(spot_run(), items=bad, output=tmp_path / "a")
