@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ilk.calibration import clustered_interval, combine_p_values, limit_for_fpir, p_value
+from ilk.calibration import StrangerDistances, clustered_interval, combine_p_values
 from ilk.distances import Cosine
 from ilk.thresholds import within
 
@@ -77,7 +77,8 @@ def answers(
     target: float,
 ) -> dict[str, np.ndarray]:
     """Return for each rule the class that each track is given, -1 for none, (N,)."""
-    limit = limit_for_fpir(strangers, target)
+    chosen_on = StrangerDistances(strangers)
+    limit = chosen_on.limit(target)
     distances = to_classes(tracks, enrolled)
     best = np.argsort(-looks, axis=1)[:, :SHOTS]
     shots = np.take_along_axis(tracks, best[..., None], 1)
@@ -92,7 +93,7 @@ def answers(
     closest = np.where(frames.any(1), distances.min(1).argmin(1), -1)
     class_ids = of_shots.mean(1).argmin(1)
     rows = np.arange(len(tracks))
-    combined = combine_p_values(p_value(strangers, of_shots[rows, :, class_ids]))
+    combined = combine_p_values(chosen_on.p_value(of_shots[rows, :, class_ids]))
     return {
         "any frame": closest,
         "three frames": np.where(frames.sum(1) >= 3, closest, -1),
