@@ -309,7 +309,7 @@ def test_a_set_is_asked_about_where_it_can_be_named(
     recognizer.gallery.calibrate(0.04)
     few = decide(recognizer, shots, rule="set")
     assert (few.rule, few.num_probes) == ("best", 1)
-    assert "are too few to name a set at 0.04" in few.why
+    assert "59 classes of strangers are too few to name a set at 0.04" in few.why
     assert few.answer.label == "person 1"
 
 
