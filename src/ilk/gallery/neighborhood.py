@@ -235,22 +235,22 @@ def _among_own(
     copied_at = np.full(len(ids), np.nan)
     is_asked = np.zeros(len(ids), bool)
     is_asked[asked] = True
-    for members in _by_class(class_ids):
-        if len(members) == 1:
-            nearest[members] = np.inf
-            continue
-        inside = rows[at[members]].astype(np.float64)
+    for members in _by_classes(class_ids):
+        inside, of = rows[at[members]].astype(np.float64), class_ids[members]
         places = np.arange(len(members))
         if len(members) > _LARGE_CLASS:
             places = places[is_asked[members]]
         for start in range(0, len(places), _AT_ONCE):
             some = places[start : start + _AT_ONCE]
             values = distance.pairwise(inside[some], inside)
+            values[of[some, None] != of] = np.inf
             earlier = within(values, almost_zero) & (np.arange(len(members)) < some[:, None])
             values[np.arange(len(some)), some] = np.inf
             closest = values.argmin(1)
-            nearest[members[some]] = distance.paired(inside[some], inside[closest])
-            nearest_at[members[some]] = members[closest]
+            has_other = np.isfinite(values.min(1))
+            apart = distance.paired(inside[some], inside[closest])
+            nearest[members[some]] = np.where(has_other, apart, np.inf)
+            nearest_at[members[some]] = np.where(has_other, members[closest], -1)
             has_copy, copy = earlier.any(1), earlier.argmax(1)
             copies_of[members[some]] = np.where(has_copy, ids[members[copy]], -1)
             apart = distance.paired(inside[some], inside[copy])
@@ -258,11 +258,16 @@ def _among_own(
     return Own(nearest, nearest_at, copies_of, copied_at)
 
 
-def _by_class(class_ids: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the positions, ascending, of the exemplars of each class."""
+def _by_classes(class_ids: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the positions of the exemplars of some whole classes, ascending within each."""
     order = np.argsort(class_ids, kind="stable")
-    starts = np.flatnonzero(np.diff(class_ids[order], prepend=-1))
-    yield from np.split(order, starts[1:]) if len(order) else ()
+    ends = np.append(np.flatnonzero(np.diff(class_ids[order])) + 1, len(order))
+    begin = 0
+    while begin < len(order):
+        upto = np.searchsorted(ends, [begin, begin + _AT_ONCE], "right")
+        end = int(ends[max(upto[0], upto[1] - 1)])  # one class at least
+        yield order[begin:end]
+        begin = end
 
 
 def _among_others(
