@@ -218,7 +218,7 @@ class State:
                 "%s of the gallery: the embedding is not what was written; left out of every "
                 "comparison: %s; take them out and enroll them again: `%s`",
                 counted(len(rows), "damaged exemplar"),
-                ", ".join(f"{row.id} ({row.name!r})" for row in rows[:_MOST_NAMED]),
+                ", ".join(f"{r.id} ({r.name or r.label!r})" for r in rows[:_MOST_NAMED]),
                 commands.remove(str(self._snapshot.parent.parent), [row.id for row in rows]),
             )
 
