@@ -91,9 +91,11 @@ class Worker:
 
 
 def classes_in(gallery: Gallery) -> Classes:
-    labels = {row.id: row.label for row in gallery.labels()}
+    with gallery.access.reading() as reader:  # one view: the others go on meanwhile
+        labels = {row.id: row.label for row in reader.classes()}
+        rows = reader.exemplars()
     found: Classes = {label: [] for label in labels.values()}
-    for row in gallery.exemplars():
+    for row in rows:
         found[labels[row.class_id or 0]].append(row.content_hash)
     return {label: sorted(contents) for label, contents in found.items()}
 

@@ -132,26 +132,35 @@ def _follow(access: Access) -> None:
 
     Classes have the same ids there; an exemplar may have come there on another way.
     """
-    with access.reading() as current:
-        classes = {row.id for row in current.classes(is_live=None)}
-        for generation in access.location.generations():
-            remove_snapshot(generation.snapshot)
-            if generation.number != access.generation.number:
-                _erase_in(generation, current, classes, access.actor)
+    for generation in access.location.generations():
+        remove_snapshot(generation.snapshot)
+        if generation.number != access.location.current().number:
+            _erase_in(generation, access)
 
 
-def _erase_in(generation: Generation, current: Reader, classes: set[int], actor: str) -> None:
+def _erase_in(generation: Generation, access: Access) -> None:
+    """Erase in another generation, unless it is in use once its store is locked.
+
+    What is in use is looked at from within the transaction: whatever is in the other by then came
+    from there, and what is enrolled there later has to wait.
+    """
+
     def choose(reader: Reader) -> Chosen:
-        gone = sorted({row.id for row in reader.classes(is_live=None)} - classes)
+        in_use = access.location.current()
+        if in_use.number == generation.number:
+            raise _NothingError
         rows = reader.exemplars(is_live=None)
-        closed = current.suppressed({row.content_hash for row in rows})
+        with closing(open_store(in_use)) as store, store.reading() as current:
+            classes = {row.id for row in current.classes(is_live=None)}
+            closed = current.suppressed({row.content_hash for row in rows})
+        gone = sorted({row.id for row in reader.classes(is_live=None)} - classes)
         exemplars = [row.id for row in rows if row.content_hash in closed]
         if not gone and not exemplars:  # another process may have been first
             raise _NothingError
         return Chosen(tuple(gone), tuple(exemplars))
 
     with closing(open_store(generation)) as store, suppress(_NothingError):
-        store.erase(choose=choose, actor=actor)
+        store.erase(choose=choose, actor=access.actor)
 
 
 def _classes(reader: Reader, label: str) -> tuple[int, ...]:
